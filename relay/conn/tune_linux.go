@@ -1,0 +1,25 @@
+package conn
+
+import (
+	"net"
+	"syscall"
+)
+
+// tcpNotsentLowat is TCP_NOTSENT_LOWAT of linux/tcp.h.
+const tcpNotsentLowat = 25
+
+// maxUnsent is how many bytes the kernel may hold that are not on the wire yet. Without it a slow link fills megabytes
+// of socket buffer with block sync or transactions, and a live block queues behind them; with it what waits does so in
+// our lanes, where blocks go first. Bytes in flight are not limited, so throughput is not.
+const maxUnsent = 128 << 10
+
+func limitUnsent(tcp *net.TCPConn) {
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return // closed already; the reader will say so
+	}
+	_ = raw.Control(func(fd uintptr) {
+		// An old kernel that does not know the option only loses the improvement.
+		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, maxUnsent)
+	})
+}
