@@ -147,6 +147,25 @@ func TestWriterBlocksWhenFull(t *testing.T) {
 	})
 }
 
+func TestWritesAreNotInterleaved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, s := pair(t, memnet.New(memnet.WithBuffer(8)))
+		for _, letter := range []byte("ab") {
+			go c.Write(bytes.Repeat([]byte{letter}, 100))
+		}
+		got := make([]byte, 200)
+		for i := range got { // one byte at a time, so that both writers wait for room
+			synctest.Wait()
+			if _, err := s.Read(got[i : i+1]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if first := got[:100]; !bytes.Equal(first, bytes.Repeat(first[:1], 100)) {
+			t.Fatalf("two writes were mixed: %s", got)
+		}
+	})
+}
+
 func TestEndOfStream(t *testing.T) {
 	tests := []struct {
 		name string
