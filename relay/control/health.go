@@ -1,0 +1,181 @@
+package control
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Health grades a group, or a problem.
+type Health string
+
+const (
+	HealthOK       Health = "ok"
+	HealthNotice   Health = "notice"   // worth knowing, nothing to do at once
+	HealthDegraded Health = "degraded" // works, with less in reserve than it should have
+	HealthDown     Health = "down"     // no block of ours can leave
+)
+
+func (h Health) rank() int {
+	switch h {
+	case HealthDown:
+		return 3
+	case HealthDegraded:
+		return 2
+	case HealthNotice:
+		return 1
+	}
+	return 0
+}
+
+// Problem is something not as it should be, and what to do about it.
+type Problem struct {
+	Level  Health `json:"level"`
+	Code   string `json:"code"`          // stable, for scripts
+	Node   string `json:"node,omitzero"` // the member concerned; empty: the whole group
+	Text   string `json:"text"`
+	Remedy string `json:"remedy"`
+}
+
+// Limits above which a member's figures are worth a word.
+const (
+	clockNotice   = 50.0  // ms; slot arithmetic starts to show it
+	clockDegraded = 250.0 // ms; half a slot
+	diskDegraded  = 50.0  // ms p99; commits fall behind the slots
+)
+
+// Assess derives the problems from the figures, adds them to those already
+// there, sorts them worst first and sets Health. It is the one place that
+// decides what "degraded" means: the command's exit code, the page, and
+// /readyz all follow it.
+func (s *Status) Assess() {
+	s.assessGroup()
+	for i := range s.Members {
+		s.assessMember(&s.Members[i])
+	}
+	slices.SortStableFunc(s.Problems, func(a, b Problem) int { return cmp.Compare(b.Level.rank(), a.Level.rank()) })
+	s.Health = HealthOK
+	if len(s.Problems) > 0 {
+		s.Health = s.Problems[0].Level
+	}
+}
+
+func (s *Status) problem(level Health, code, node, text, remedy string) {
+	for _, p := range s.Problems {
+		if p.Code == code && p.Node == node {
+			return // the node worded it itself
+		}
+	}
+	s.Problems = append(s.Problems, Problem{Level: level, Code: code, Node: node, Text: text, Remedy: remedy})
+}
+
+func (s *Status) assessGroup() {
+	q := s.Quorum
+	switch {
+	case !q.OK && q.Have < q.Need:
+		s.problem(HealthDown, "no_quorum", "",
+			fmt.Sprintf("no quorum: %d of %d voters heard, %d needed; no new block can be forwarded", q.Have, q.Total, q.Need),
+			"start the missing members or mend the network between them; if they are gone for good see \"lost quorum\" in the operations guide")
+	case s.Leader == "" || !q.OK:
+		s.problem(HealthDown, "no_leader", "",
+			"no leader: the members have not elected one",
+			"wait two seconds and look again; if it stays so, read the members' logs for refused certificates or unreachable addresses")
+	case q.Have < q.Total && !slices.ContainsFunc(s.Members, func(m Member) bool { return m.Role == RoleUnreachable }):
+		s.problem(HealthDegraded, "quorum_reduced", "",
+			fmt.Sprintf("%d of %d voters heard", q.Have, q.Total), "start the missing members")
+	}
+
+	var live, active, producing int
+	for _, m := range s.Members {
+		if m.Role == RoleUnreachable {
+			continue
+		}
+		for _, r := range m.Replicas {
+			if r.Observer {
+				continue
+			}
+			producing++
+			if r.Active {
+				active++
+			}
+			if !r.Behind && !r.Syncing {
+				live++
+			}
+		}
+	}
+	switch {
+	case len(s.Members) == 0:
+	case producing == 0:
+		s.problem(HealthDown, "no_replica", "", "no replica is connected to any member",
+			"start nodeos with p2p-peer-address set to a relay (relayctl nodeos-config prints the lines), and check downstream.allow")
+	case live == 0:
+		s.problem(HealthDown, "no_live_replica", "", "every replica is syncing or behind", "wait for the sync to end and follow it with relayctl status --watch")
+	case s.Mode == ModeVotes && active == 0 && s.Leader != "" && q.OK:
+		s.problem(HealthDegraded, "no_active", "", "no replica is active", "the leader picks one within a second; if it stays so read its log for the reason")
+	case live == 1:
+		s.problem(HealthNotice, "one_replica", "", "one live replica only: nothing stands by", "connect a second replica")
+	}
+}
+
+func (s *Status) assessMember(m *Member) {
+	switch m.Role {
+	case RoleUnreachable:
+		s.problem(HealthDegraded, "member_unreachable", m.Name,
+			fmt.Sprintf("not heard for %s", age(m.AgeMS)), "check that relayd runs there and that the cluster and gossip ports are open both ways")
+		return
+	case RoleNonvoter:
+		s.problem(HealthNotice, "nonvoter", m.Name, "catching up, does not count for the quorum", "none: it is promoted when it has caught up")
+	case RoleLeader:
+		if m.Upstream == string(UpstreamUnreachable) || m.Upstream == "0 connected" {
+			s.problem(HealthDown, "no_upstream", m.Name, "leads without an upstream",
+				"check upstream.peers and the way out; the group hands leadership over where another member can reach one")
+		}
+	case RoleFollower:
+		if m.Upstream == string(UpstreamUnreachable) {
+			s.problem(HealthDegraded, "upstream_unreachable", m.Name, "reaches no upstream, could not lead",
+				"check upstream.peers and the way out of this host")
+		}
+	}
+	if m.Stale {
+		s.problem(HealthDegraded, "stale", m.Name, fmt.Sprintf("figures are %s old", age(m.AgeMS)), "check the gossip port (TCP and UDP) between the members")
+	}
+	for _, r := range m.Replicas {
+		if r.Behind {
+			s.problem(HealthDegraded, "replica_behind", m.Name, fmt.Sprintf("replica %s is behind", r.Name), "look at its CPU, disk and network: it takes blocks slower than they come")
+		}
+	}
+	if m.ClockOffsetMS != nil {
+		switch off := max(*m.ClockOffsetMS, -*m.ClockOffsetMS); {
+		case off > clockDegraded:
+			s.problem(HealthDegraded, "clock", m.Name, fmt.Sprintf("clock %+.0fms", *m.ClockOffsetMS), "run chrony or another NTP client there")
+		case off > clockNotice:
+			s.problem(HealthNotice, "clock", m.Name, fmt.Sprintf("clock %+.0fms", *m.ClockOffsetMS), "run chrony or another NTP client there")
+		}
+	}
+	if m.DiskP99MS != nil && *m.DiskP99MS > diskDegraded {
+		s.problem(HealthDegraded, "disk", m.Name, fmt.Sprintf("disk writes take %.0fms (p99)", *m.DiskP99MS),
+			"move data_dir to a local SSD that nothing else writes to")
+	}
+}
+
+// Unready lists why this member should not be counted on: what is wrong with
+// it, and what leaves the whole group without a voice. Notices do not count.
+func (s *Status) Unready() []Problem {
+	var reasons []Problem
+	for _, p := range s.Problems {
+		own := p.Node == s.Node && p.Level.rank() >= HealthDegraded.rank()
+		if own || (p.Node == "" && p.Level == HealthDown) {
+			reasons = append(reasons, p)
+		}
+	}
+	return reasons
+}
+
+func age(ms int64) string {
+	d := time.Duration(ms) * time.Millisecond
+	if d < 10*time.Second {
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Second).String()
+}

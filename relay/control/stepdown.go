@@ -1,0 +1,143 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	defaultStepDown = 5 * time.Second
+	maxStepDown     = time.Minute
+	quietMargin     = 2 * time.Second        // our next round must be further away than this
+	quietPoll       = 100 * time.Millisecond // a slot is five of these
+)
+
+// StepDownRequest asks for a planned hand-over (POST /v1/step-down).
+type StepDownRequest struct {
+	To      string `json:"to,omitzero"`      // member to lead next; empty: the best one
+	Timeout string `json:"timeout,omitzero"` // for the hand-over itself, as "5s"; default 5s, at most 1m
+	Now     bool   `json:"now,omitzero"`     // do not wait for a moment outside our round
+}
+
+func (q StepDownRequest) timeout() (time.Duration, error) {
+	if q.Timeout == "" {
+		return defaultStepDown, nil
+	}
+	d, err := time.ParseDuration(q.Timeout)
+	if err != nil || d <= 0 || d > maxStepDown {
+		return 0, refusal(CodeBadRequest, `use a duration as "5s"`, "timeout must be between 0 and %s", maxStepDown)
+	}
+	return d, nil
+}
+
+func (s *Server) postStepDown(w http.ResponseWriter, r *http.Request) {
+	var req StepDownRequest
+	err := readJSON(w, r, &req)
+	if err == nil {
+		var result StepDown
+		if result, err = s.stepDown(r.Context(), w, req); err == nil {
+			s.log.Info("stepped down", "from", result.From, "to", result.To, "took_ms", result.TookMS)
+			writeJSON(w, http.StatusOK, result)
+			return
+		}
+	}
+	writeError(w, err)
+}
+
+func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDownRequest) (StepDown, error) {
+	timeout, err := req.timeout()
+	if err != nil {
+		return StepDown{}, err
+	}
+	if !s.stepping.TryLock() {
+		return StepDown{}, refusal(CodeRefused, "wait for it to end: relayctl status --watch", "a step-down is already under way")
+	}
+	defer s.stepping.Unlock()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.QuietWait + timeout + writeTimeout))
+
+	st, err := s.status(ctx)
+	if err != nil {
+		return StepDown{}, err
+	}
+	if err := checkTarget(st, req.To); err != nil {
+		return StepDown{}, err
+	}
+	start := time.Now()
+	if !req.Now {
+		if err := s.awaitQuiet(ctx); err != nil {
+			return StepDown{}, err
+		}
+	}
+	waited := time.Since(start)
+
+	// The bound holds even for a node that answers late: the outcome is then
+	// told by status, and the operator told so.
+	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
+	defer cancel()
+	result, err := s.node.StepDown(ctx, req.To, timeout)
+	if err != nil {
+		return StepDown{}, err
+	}
+	result.WaitedMS = waited.Milliseconds()
+	return result, nil
+}
+
+// checkTarget refuses what cannot succeed before anything is stopped.
+func checkTarget(st Status, to string) error {
+	if !st.Quorum.OK {
+		return refusal(CodeNoQuorum, "bring the missing members back first: relayctl status names them",
+			"no quorum: %d of %d voters heard, %d needed", st.Quorum.Have, st.Quorum.Total, st.Quorum.Need)
+	}
+	if to == "" {
+		return nil
+	}
+	i := slices.IndexFunc(st.Members, func(m Member) bool { return m.Name == to })
+	if i < 0 {
+		names := make([]string, len(st.Members))
+		for i, m := range st.Members {
+			names[i] = m.Name
+		}
+		return refusal(CodeNotFound, "choose one of "+strings.Join(names, ", "), "no member is named %q", to)
+	}
+	switch st.Members[i].Role {
+	case RoleLeader:
+		return refusal(CodeRefused, "name another member, or none", "%s leads already", to)
+	case RoleNonvoter, RoleUnreachable:
+		return refusal(CodeRefused, "name a follower, or none: relayctl status lists them", "%s cannot lead now: it is %s", to, st.Members[i].Role)
+	}
+	return nil
+}
+
+// awaitQuiet returns when our round is over and the next is not about to begin.
+func (s *Server) awaitQuiet(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.cfg.QuietWait, refusal(CodeRefused,
+		"repeat with --now: planned hand-overs lose no block, they delay one at most",
+		"no moment outside our rounds within %s", s.cfg.QuietWait))
+	defer cancel()
+	tick := time.NewTicker(quietPoll)
+	defer tick.Stop()
+	for {
+		st, err := s.status(ctx)
+		if err == nil && quiet(st) {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for a quiet moment: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// quiet reports whether a hand-over now would touch none of our slots. Without
+// a known schedule there is nothing to wait for.
+func quiet(st Status) bool {
+	if st.Round != nil && st.Round.Live {
+		return false
+	}
+	return st.NextRoundMS == nil || *st.NextRoundMS > quietMargin.Milliseconds()
+}
