@@ -8,9 +8,17 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
+// firstRead is what a connection costs before its peer has said anything: a connect flood must not be paid for with the
+// buffer of a frame reader each.
+const firstRead = 512
+
 // read hands frames on until something ends the connection, and returns what did.
 func (c *Conn) read(handle func(*wire.Frame) error) error {
-	r := wire.NewReader(&opening{conn: c, left: c.config.OpeningBytes})
+	src := &source{conn: c, left: c.config.OpeningBytes}
+	if err := c.awaitByte(src); err != nil {
+		return readCause(err, c.config.ReadTimeout)
+	}
+	r := wire.NewReader(src)
 	var lastXmt int64
 	for {
 		if err := c.net.SetReadDeadline(time.Now().Add(c.config.ReadTimeout)); err != nil {
@@ -37,25 +45,47 @@ func (c *Conn) read(handle func(*wire.Frame) error) error {
 	}
 }
 
-// opening is the socket as the frame reader sees it: until Start it gives out no more than OpeningBytes, and fails when
-// more are wanted. Bytes of a peer that is merely fast stay in the socket until then.
-type opening struct {
-	conn *Conn
-	left int // negative: no limit
+// awaitByte waits for the peer's first bytes and keeps them in src.
+func (c *Conn) awaitByte(src *source) error {
+	if err := c.net.SetReadDeadline(time.Now().Add(c.config.ReadTimeout)); err != nil {
+		return err
+	}
+	first := make([]byte, firstRead)
+	n, err := src.Read(first)
+	src.ahead = first[:n]
+	if n > 0 {
+		return nil // an error with it will be met again
+	}
+	return err
 }
 
-func (o *opening) Read(p []byte) (int, error) {
-	if o.left < 0 {
-		return o.conn.net.Read(p)
+// source is the socket as the frame reader sees it. Until Start it gives out no more than OpeningBytes, and fails when
+// more are wanted. Bytes of a peer that is merely fast stay in the socket until then.
+type source struct {
+	conn  *Conn
+	ahead []byte // read already
+	left  int    // negative: no limit
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if len(s.ahead) > 0 {
+		n := copy(p, s.ahead)
+		if s.ahead = s.ahead[n:]; len(s.ahead) == 0 {
+			s.ahead = nil
+		}
+		return n, nil
 	}
-	if o.conn.started.Load() {
-		o.left = -1
-		return o.conn.net.Read(p)
+	if s.left < 0 {
+		return s.conn.net.Read(p)
 	}
-	if o.left == 0 {
+	if s.conn.started.Load() {
+		s.left = -1
+		return s.conn.net.Read(p)
+	}
+	if s.left == 0 {
 		return 0, ErrOpening
 	}
-	n, err := o.conn.net.Read(p[:min(len(p), o.left)])
-	o.left -= n
+	n, err := s.conn.net.Read(p[:min(len(p), s.left)])
+	s.left -= n
 	return n, err
 }

@@ -39,4 +39,3 @@ func (c *Conn) sendTime(org, rec int64) {
 	c.queue.add(Control, f)
 	f.Release()
 }
-
