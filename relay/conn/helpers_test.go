@@ -165,3 +165,6 @@ func send(t testing.TB, c io.Writer, m wire.Message) {
 		t.Fatalf("peer writes: %v", err)
 	}
 }
+
+// pass lets fake time go by; it is for bubbles of synctest only.
+func pass(d time.Duration) { <-time.After(d) }

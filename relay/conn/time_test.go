@@ -111,7 +111,7 @@ func TestKeepAliveWhileBusy(t *testing.T) {
 		start := time.Now()
 		var times []time.Duration
 		for time.Since(start) < 10*time.Second {
-			time.Sleep(time.Millisecond) // the peer's pace, in fake time
+			pass(time.Millisecond) // the peer's pace, in fake time
 			f := r.next()
 			if f.Type() == wire.TypeTime {
 				times = append(times, time.Since(start).Round(time.Second))
@@ -143,7 +143,7 @@ func TestRTT(t *testing.T) {
 				s.Start()
 				r := readPeer(t, peer)
 				m := r.time()
-				time.Sleep(80 * time.Millisecond) // the way there and back, in fake time
+				pass(80 * time.Millisecond) // the way there and back, in fake time
 				send(t, peer, &wire.Time{Org: m.Xmt / tc.unit, Rec: 1, Xmt: 2})
 				synctest.Wait()
 				if got, want := s.RTT(), 80*time.Millisecond; got != want {
