@@ -1,0 +1,134 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// certWarning is how long before its end a certificate is worth a warning.
+const certWarning = 30 * 24 * time.Hour
+
+// member checks cluster.tls: the certificate fits its key, the group's authority issued it, it names this node, and it holds.
+func (k *checker) member(files TLSConfig, node string) {
+	pair, ok := k.pair("cluster.tls", files)
+	if !ok {
+		return
+	}
+	roots, ok := k.authorities("cluster.tls.ca", files.CA)
+	if !ok {
+		return
+	}
+	reissue := fmt.Sprintf("issue it again with relayctl certs issue %s", node)
+	// A member dials and is dialled with the same certificate.
+	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
+		if err := k.chain(pair, roots, use); err != nil {
+			k.fail("cluster.tls.cert", "%s is not accepted by the group: %v; %s", files.Cert, err, reissue)
+			return
+		}
+	}
+	if names := pair.Leaf.DNSNames; !slices.Contains(names, node) {
+		if len(names) == 0 {
+			names = []string{"no name"}
+		}
+		k.fail("cluster.tls.cert", "%s is for %s, not for this node, %s; name the right file or %s", files.Cert, strings.Join(names, ", "), node, reissue)
+		return
+	}
+	k.dates("cluster.tls.cert", files.Cert, pair.Leaf, reissue)
+}
+
+// serving checks http.tls.
+func (k *checker) serving(files TLSConfig) {
+	if files == (TLSConfig{}) {
+		return
+	}
+	if pair, ok := k.pair("http.tls", files); ok {
+		k.dates("http.tls.cert", files.Cert, pair.Leaf, "replace it")
+	}
+	if files.CA != "" {
+		k.authorities("http.tls.ca", files.CA)
+	}
+}
+
+// pair loads a certificate and its key. Files that cannot be opened are reported elsewhere.
+func (k *checker) pair(what string, files TLSConfig) (tls.Certificate, bool) {
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if path := (*fs.PathError)(nil); err != nil && !errors.As(err, &path) {
+		k.fail(what, "%s with %s: %v; name the two files of one certificate", files.Cert, files.Key, err)
+	}
+	return pair, err == nil
+}
+
+// authorities reads the certificates of an authority and checks their dates.
+func (k *checker) authorities(what, path string) ([]*x509.Certificate, bool) {
+	rest, err := os.ReadFile(path)
+	if err != nil {
+		return nil, false // reported with the files
+	}
+	var roots []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			k.fail(what, "%s: %v; name the file that relayctl certs init made", path, err)
+			return nil, false
+		}
+		if !cert.IsCA {
+			k.fail(what, "%s holds the certificate %q, which is no authority; name the file that relayctl certs init made", path, cert.Subject.CommonName)
+			return nil, false
+		}
+		k.dates(what, path, cert, "make a new one with relayctl certs init and give it to every node")
+		roots = append(roots, cert)
+	}
+	if len(roots) == 0 {
+		k.fail(what, "%s holds no certificate; name the file that relayctl certs init made", path)
+	}
+	return roots, len(roots) > 0
+}
+
+// chain verifies that one of the roots issued the certificate for a use. Dates are checked apart, in words of their own.
+func (k *checker) chain(pair tls.Certificate, roots []*x509.Certificate, use x509.ExtKeyUsage) error {
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{use}, CurrentTime: k.now}
+	if k.now.Before(pair.Leaf.NotBefore) {
+		options.CurrentTime = pair.Leaf.NotBefore
+	} else if k.now.After(pair.Leaf.NotAfter) {
+		options.CurrentTime = pair.Leaf.NotAfter
+	}
+	for _, root := range roots {
+		options.Roots.AddCert(root)
+	}
+	for _, der := range pair.Certificate[1:] {
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return err
+		}
+		options.Intermediates.AddCert(cert)
+	}
+	_, err := pair.Leaf.Verify(options)
+	return err
+}
+
+// dates checks when a certificate holds.
+func (k *checker) dates(what, path string, cert *x509.Certificate, remedy string) {
+	end := cert.NotAfter.UTC().Format(time.DateOnly)
+	switch left := cert.NotAfter.Sub(k.now); {
+	case k.now.Before(cert.NotBefore):
+		k.fail(what, "%s holds from %s UTC only; set this host's clock or %s", path, cert.NotBefore.UTC().Format(time.DateTime), remedy)
+	case left <= 0:
+		k.fail(what, "%s ended on %s; %s", path, end, remedy)
+	case left < certWarning:
+		k.warn(what, "%s ends on %s; %s", path, end, remedy)
+	default:
+		k.ok(what, "%s holds until %s", path, end)
+	}
+}

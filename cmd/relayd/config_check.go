@@ -1,0 +1,168 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/control"
+)
+
+// Level says what a finding means for the relay.
+type Level string
+
+// The levels of a finding.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn" // it runs, but not as one would wish
+	Fail Level = "fail" // it will not run
+)
+
+// Finding is one thing that relayd check looked at.
+type Finding struct {
+	Level Level  `json:"level"`
+	What  string `json:"what"` // the key or the file
+	Text  string `json:"text"` // what was found and, unless all is well, what to do
+}
+
+// Check examines a configuration and the files that it names, at the time now. It opens no socket, so it can run beside
+// the relay. A relay whose findings hold no Fail starts.
+func Check(path string, environ []string, now time.Time) []Finding {
+	c, err := LoadConfig(path, environ)
+	if err != nil {
+		var mistakes *ConfigError
+		if !errors.As(err, &mistakes) {
+			return []Finding{{Fail, "config", err.Error()}}
+		}
+		var found []Finding
+		for _, m := range mistakes.mistakes {
+			found = append(found, Finding{Fail, "config", m.String()})
+		}
+		return found
+	}
+	k := &checker{now: now}
+	k.ok("config", "every key is understood")
+	k.dataDir(c.DataDir)
+	k.secrets(&c)
+	k.peerKey(&c)
+	k.group(&c)
+	k.serving(c.HTTP.TLS)
+	k.exposure(&c)
+	return k.findings
+}
+
+type checker struct {
+	now      time.Time
+	findings []Finding
+}
+
+func (k *checker) add(level Level, what, format string, args ...any) {
+	k.findings = append(k.findings, Finding{level, what, fmt.Sprintf(format, args...)})
+}
+func (k *checker) ok(what, format string, args ...any)   { k.add(OK, what, format, args...) }
+func (k *checker) warn(what, format string, args ...any) { k.add(Warn, what, format, args...) }
+func (k *checker) fail(what, format string, args ...any) { k.add(Fail, what, format, args...) }
+
+func (k *checker) dataDir(dir string) {
+	info, err := os.Stat(dir)
+	switch {
+	case err == nil && !info.IsDir():
+		k.fail("data_dir", "%s is a file; name a folder", dir)
+	case err == nil:
+		probe, err := os.CreateTemp(dir, ".check-*")
+		if err != nil {
+			k.fail("data_dir", "cannot write to %s; give it to the user that relayd runs as: %v", dir, err)
+			return
+		}
+		probe.Close()
+		os.Remove(probe.Name())
+		k.ok("data_dir", "%s can be written", dir)
+	case errors.Is(err, fs.ErrNotExist):
+		if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {
+			k.fail("data_dir", "neither %s nor the folder it would be made in exists; make it and give it to the user that relayd runs as", dir)
+			return
+		}
+		k.ok("data_dir", "%s will be made at the first start", dir)
+	default:
+		k.fail("data_dir", "%v", err)
+	}
+}
+
+// secrets checks that every file the configuration names can be read, and the secret ones by their owner only.
+func (k *checker) secrets(c *Config) {
+	for _, key := range keys(c) {
+		path := key.value
+		if key.file == "" || key.file == "dir" || path.String() == "" {
+			continue
+		}
+		f, err := os.Open(path.String())
+		if err != nil {
+			k.fail(key.path, "%v; make the file or mend the path", err)
+			continue
+		}
+		info, err := f.Stat()
+		f.Close()
+		if err != nil || !info.Mode().IsRegular() {
+			k.fail(key.path, "%s is not a file", path)
+			continue
+		}
+		if key.file == "secret" && info.Mode().Perm()&0o077 != 0 {
+			k.warn(key.path, "others can read %s (mode %04o); chmod 600 it", path, info.Mode().Perm())
+		}
+	}
+}
+
+func (k *checker) peerKey(c *Config) {
+	key, err := c.UpstreamKey()
+	switch {
+	case errors.Is(err, fs.ErrNotExist): // reported with the files
+	case err != nil:
+		k.fail("upstream.peer_key_file", "%v", err)
+	case key != nil:
+		k.ok("upstream.peer_key_file", "upstreams must list %s as peer-key", key.PublicKey())
+	}
+	if path := c.HTTP.TokenFile; path != "" {
+		if _, err := control.ReadToken(path); errors.Is(err, control.ErrToken) {
+			k.fail("http.token_file", "%s holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes", path)
+		}
+	}
+}
+
+func (k *checker) group(c *Config) {
+	g := &c.Cluster
+	if len(c.Upstream.Peers) == 1 {
+		k.warn("upstream.peers", "one upstream only: when it is down, so is the relay's way out; list a second one on another host")
+	}
+	if c.Alone() {
+		k.warn("cluster", "this relay is a group of one: when it is down, no block leaves; a group of three survives the loss of one")
+		return
+	}
+	if g.BootstrapExpect > 1 && g.BootstrapExpect%2 == 0 {
+		k.warn("cluster.bootstrap_expect", "a group of %d survives no more losses than one of %d; form it with an odd number of relays", g.BootstrapExpect, g.BootstrapExpect-1)
+	}
+	if n := len(g.Join) + 1; g.BootstrapExpect > 1 && n < g.BootstrapExpect {
+		k.warn("cluster.join", "lists %d of the %d other members that the group forms with; list them all, so that it forms whichever starts first", len(g.Join), g.BootstrapExpect-1)
+	}
+	if _, err := c.GossipKeys(); errors.Is(err, ErrGossipKey) {
+		k.fail("cluster.gossip_key_file", "%v; relayctl certs makes it", err)
+	}
+	k.member(g.TLS, c.Node)
+}
+
+// exposure points out doors that are wider than they need be.
+func (k *checker) exposure(c *Config) {
+	for _, prefix := range c.Downstream.Allow {
+		if prefix.Bits() == 0 {
+			k.warn("downstream.allow", "%s lets every host connect as a replica; list the networks of your replicas", prefix)
+		}
+	}
+	if host := hostOf(c.HTTP.Listen); host != "localhost" && !isLoopback(host) && c.HTTP.TLS == (TLSConfig{}) {
+		k.warn("http.listen", "%s is reachable from other hosts without TLS: status and metrics are open to them; listen on 127.0.0.1 or set http.tls", c.HTTP.Listen)
+	}
+	if c.Failover.UnresolvedAfter > 0 {
+		k.warn("failover.unresolved_after", "gives up waiting for the network after %s; right only on a chain where nobody else produces", c.Failover.UnresolvedAfter)
+	}
+}
