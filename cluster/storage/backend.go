@@ -1,0 +1,83 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+// Names of what is in the data directory.
+const (
+	logFile      = "raft.db"
+	identityFile = "identity.json"
+)
+
+// lockTimeout is how long to wait for another process that has the log open.
+const lockTimeout = time.Second
+
+// snapshotsKept is the number of snapshots kept: the newest, and the one before should the newest be damaged.
+const snapshotsKept = 2
+
+// Backend is what a [Store] writes to: a bolt file, memory, or one of them behind a wrapper that injects faults.
+type Backend interface {
+	raft.LogStore
+	raft.StableStore
+}
+
+// Medium is the set of things a member keeps on its disk.
+type Medium struct {
+	// Backend keeps log, term and vote.
+	Backend Backend
+	// Snapshots keeps snapshots.
+	Snapshots raft.SnapshotStore
+	// Identity keeps who the member is.
+	Identity IdentityKeeper
+	// Close releases the above. It may be nil.
+	Close func() error
+}
+
+// OpenDisk opens the files in dir for the node of the given name, and creates what does not exist: the identity first, so that
+// there is never a log without an owner. Only one process can have them open.
+func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
+	if logger == nil {
+		logger = hclog.NewNullLogger()
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("create data directory: %w", err)
+	}
+	path := filepath.Join(dir, logFile)
+	_, err := os.Stat(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: err != nil}
+	if _, err := loadIdentity(identity, node); err != nil {
+		return nil, err
+	}
+	log, err := raftboltdb.New(raftboltdb.Options{
+		Path: path,
+		// The freelist is rebuilt at start instead of being written with each commit (etcd-io/bbolt#401).
+		BoltOptions: &bbolt.Options{NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, Timeout: lockTimeout},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open log %s (is another relayd using this data_dir?): %w", path, err)
+	}
+	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, logger.Named("snapshot"))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", dir, err), log.Close())
+	}
+	return &Medium{Backend: log, Snapshots: snapshots, Identity: identity, Close: log.Close}, nil
+}
+
+// NewMemory returns a medium that forgets all when the process ends: for tests, and for a demonstration without files. It may be
+// given to several stores, one after another, as a disk outlives processes.
+func NewMemory() *Medium {
+	return &Medium{Backend: raft.NewInmemStore(), Snapshots: raft.NewInmemSnapshotStore(), Identity: &identityInMemory{}}
+}

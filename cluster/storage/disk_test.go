@@ -1,0 +1,191 @@
+package storage_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/goleak"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
+	"github.com/thinrelay/thinrelay/fsm"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func openDisk(dir, node string) (*storage.Store, error) {
+	m, err := storage.OpenDisk(dir, node, nil)
+	if err != nil {
+		return nil, err
+	}
+	return storage.New(m, node, storage.Config{})
+}
+
+func mustOpenDisk(t *testing.T, dir string) *storage.Store {
+	t.Helper()
+	s, err := openDisk(dir, "eu-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestDiskKeepsAll(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s := mustOpenDisk(t, dir)
+	id := s.Identity()
+	if id.Node != "eu-1" || !strings.HasPrefix(id.RaftID, "eu-1-") || len(id.RaftID) != len("eu-1-")+8 || id.ClusterID != "" {
+		t.Errorf("new identity: %+v", id)
+	}
+	if err := s.Logs().StoreLogs(entries(3, 1, 2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stable().SetUint64([]byte("CurrentTerm"), 3); err != nil {
+		t.Fatal(err)
+	}
+	cluster := storage.NewClusterID()
+	if err := s.Join(cluster); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Join(storage.NewClusterID()); !errors.Is(err, storage.ErrCluster) {
+		t.Errorf("join another cluster: got %v, want %v", err, storage.ErrCluster)
+	}
+	if _, err := openDisk(dir, "eu-1"); err == nil || !strings.Contains(err.Error(), "another relayd") {
+		t.Errorf("open twice: got %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	s = mustOpenDisk(t, dir)
+	if got, want := s.Identity(), (storage.Identity{Version: 1, Node: "eu-1", RaftID: id.RaftID, ClusterID: cluster}); got != want {
+		t.Errorf("identity: got %+v, want %+v", got, want)
+	}
+	if got, want := lastIndex(t, s), uint64(3); got != want {
+		t.Errorf("last index: got %d, want %d", got, want)
+	}
+	if got, err := s.Stable().GetUint64([]byte("CurrentTerm")); got != 3 || err != nil {
+		t.Errorf("term: got %d, %v, want 3", got, err)
+	}
+}
+
+func TestIdentityOfALostLogIsNotUsedAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpenDisk(t, dir)
+	before := s.Identity()
+	if err := s.Join("c"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := os.Remove(filepath.Join(dir, "raft.db")); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpenDisk(t, dir)
+	after := s.Identity()
+	if after.RaftID == before.RaftID || after.Node != "eu-1" || after.ClusterID != "c" {
+		t.Errorf("got %+v after %+v, want another raft id and the same cluster", after, before)
+	}
+	s.Close()
+	if got := mustOpenDisk(t, dir).Identity(); got != after {
+		t.Errorf("opened again: got %+v, want %+v", got, after)
+	}
+}
+
+func TestIdentityRefused(t *testing.T) {
+	change := func(content string) func(t *testing.T, dir string) {
+		return func(t *testing.T, dir string) {
+			if err := os.WriteFile(filepath.Join(dir, "identity.json"), []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tests := map[string]func(t *testing.T, dir string){
+		"another node": change(`{"version":1,"node":"us-1","raft_id":"us-1-00000000"}`),
+		"garbage":      change("\x00\x01"),
+		"empty":        change(""),
+		"version":      change(`{"version":2,"node":"eu-1","raft_id":"eu-1-00000000"}`),
+		"raft id":      change(`{"version":1,"node":"eu-1","raft_id":"us-1-00000000"}`),
+		"missing": func(t *testing.T, dir string) {
+			if err := os.Remove(filepath.Join(dir, "identity.json")); err != nil {
+				t.Fatal(err)
+			}
+		},
+	}
+	for name, damage := range tests {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			mustOpenDisk(t, dir).Close()
+			damage(t, dir)
+			if s, err := openDisk(dir, "eu-1"); !errors.Is(err, storage.ErrIdentity) {
+				t.Errorf("got %v, %v, want %v", s, err, storage.ErrIdentity)
+			}
+		})
+	}
+}
+
+// A snapshot that cannot be read while the log begins after it would make raft panic; one that the log covers is no loss.
+func TestSnapshotGap(t *testing.T) {
+	take := func(t *testing.T, s *storage.Store, index uint64) {
+		t.Helper()
+		sink, err := s.Snapshots().Create(1, index, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Write(fsm.AppendSnapshot(nil, fsm.State{})); err != nil {
+			t.Fatal(err)
+		}
+		if err := sink.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damage := func(t *testing.T, dir string) {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
+		if err != nil || len(files) == 0 {
+			t.Fatalf("snapshots: %v, %v", files, err)
+		}
+		for _, f := range files {
+			if err := os.WriteFile(f, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	tests := []struct {
+		name    string
+		first   uint64
+		damaged bool
+		want    error
+	}{
+		{"log reaches back to the snapshot", 5, false, nil},
+		{"snapshot damaged, log from 5", 5, true, storage.ErrGap},
+		{"snapshot damaged, whole log", 1, true, nil},
+		{"log begins after the snapshot", 7, false, storage.ErrGap},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpenDisk(t, dir)
+			for i := tt.first; i < 10; i++ {
+				if err := s.Logs().StoreLog(&raft.Log{Index: i, Term: 1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			take(t, s, 5)
+			s.Close()
+			if tt.damaged {
+				damage(t, dir)
+			}
+			s, err := openDisk(dir, "eu-1")
+			if !errors.Is(err, tt.want) {
+				t.Fatalf("got %v, want %v", err, tt.want)
+			}
+			if err == nil {
+				s.Close()
+			}
+		})
+	}
+}

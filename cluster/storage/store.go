@@ -1,0 +1,171 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/fsm"
+)
+
+var (
+	_ raft.LogStore    = (*guard)(nil)
+	_ raft.StableStore = (*guard)(nil)
+)
+
+// Errors of a [Store].
+var (
+	// ErrSlow is returned when a log write takes longer than the deadline, and for log writes while such a one is still under way.
+	ErrSlow = errors.New("the disk took longer than the write deadline")
+
+	// ErrFailed is returned for every write after the store has failed. The process has to be started again.
+	ErrFailed = errors.New("the store has failed and refuses writes until this process is started again")
+
+	// ErrClosed is returned for writes after [Store.Abort].
+	ErrClosed = errors.New("the store is closed")
+
+	// ErrGap is returned when entries between the snapshot that can be read and the first entry of the log are missing.
+	ErrGap = errors.New("log entries are missing: move data_dir away and start again, the member rejoins under a new identity")
+)
+
+// Config is the configuration of a [Store].
+type Config struct {
+	// WriteDeadline is how long a log write may take before leadership is given up, 1 s by default. Shorter loses
+	// leadership to a disk that merely hiccups, longer delays our blocks by as much.
+	WriteDeadline time.Duration
+	// Retry is the pause before a term is written again after a write without space, 250 ms by default.
+	Retry time.Duration
+	// Logger gets a line for each write that was given up. May be nil.
+	Logger hclog.Logger
+}
+
+func (c Config) withDefaults() Config {
+	if c.WriteDeadline <= 0 {
+		c.WriteDeadline = time.Second
+	}
+	if c.Retry <= 0 {
+		c.Retry = 250 * time.Millisecond
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	return c
+}
+
+// Store is the storage of one member.
+type Store struct {
+	medium    *Medium
+	guard     *guard
+	logs      *cachedLogs
+	identity  Identity
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// New returns a store over medium for the node of the given name, which gets an identity when it has none, and closes medium
+// with it, or at once when it returns an error.
+func New(medium *Medium, node string, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	s := &Store{medium: medium, guard: newGuard(medium.Backend, cfg)}
+	var err error
+	if s.logs, err = newCachedLogs(s.guard); err == nil {
+		if err = check(medium); err == nil {
+			s.identity, err = loadIdentity(medium.Identity, node)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+// check looks for what would make raft panic when it starts: entries that neither the newest readable snapshot nor
+// the log has.
+func check(m *Medium) error {
+	snapshots, err := m.Snapshots.List()
+	if err != nil {
+		return fmt.Errorf("list snapshots: %w", err)
+	}
+	var index uint64
+	for _, meta := range snapshots {
+		_, r, err := m.Snapshots.Open(meta.ID)
+		if err != nil {
+			continue
+		}
+		_, err = fsm.ReadSnapshot(r)
+		if cerr := r.Close(); err == nil && cerr == nil {
+			index = meta.Index
+			break
+		}
+		if errors.Is(err, fsm.ErrVersion) {
+			return fmt.Errorf("snapshot %s: %w", meta.ID, err)
+		}
+	}
+	first, err := m.Backend.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read first index: %w", err)
+	}
+	if first > index+1 {
+		return fmt.Errorf("snapshot up to %d, log from %d: %w", index, first, ErrGap)
+	}
+	if len(snapshots) > 0 && index == 0 && first == 0 {
+		return fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
+	}
+	return nil
+}
+
+// Logs returns the log with its cache.
+func (s *Store) Logs() raft.LogStore { return s.logs }
+
+// Stable returns what keeps term and vote.
+func (s *Store) Stable() raft.StableStore { return s.guard }
+
+// Snapshots returns what keeps snapshots.
+func (s *Store) Snapshots() raft.SnapshotStore { return s.medium.Snapshots }
+
+// Identity returns who the member is.
+func (s *Store) Identity() Identity { return s.identity }
+
+// Join records the cluster the member belongs to. It can be recorded once: [ErrCluster] is returned when it is another one.
+// It must not be called concurrently with itself or with Identity.
+func (s *Store) Join(clusterID string) error {
+	id, err := s.identity.join(clusterID)
+	if err != nil || id == s.identity {
+		return err
+	}
+	if err := s.medium.Identity.Save(id); err != nil {
+		return fmt.Errorf("save identity: %w", err)
+	}
+	s.identity = id
+	return nil
+}
+
+// Failed is closed when the store has failed for good. Err says why.
+func (s *Store) Failed() <-chan struct{} { return s.guard.failed }
+
+// Err returns why the store has failed, an error wrapping [ErrFailed], or nil.
+func (s *Store) Err() error { return s.guard.failure() }
+
+// WriteTimes returns how long recent log writes took.
+func (s *Store) WriteTimes() WriteTimes { return s.guard.times.read(time.Now()) }
+
+// Abort lets every caller that waits for the disk go, with an error, and refuses all further writes: a member has to be able
+// to stop even if its disk hangs. A term that cannot be written is then reported as written, because raft would panic
+// otherwise; it is not relied upon, since without writes there is no vote and no entry.
+func (s *Store) Abort() { s.guard.abort() }
+
+// Close aborts, waits for a write that is still under way, and closes the medium. Raft must have stopped.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.guard.abort()
+		s.guard.wait()
+		if s.medium.Close != nil {
+			s.closeErr = s.medium.Close()
+		}
+	})
+	return s.closeErr
+}
