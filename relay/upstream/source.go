@@ -1,0 +1,154 @@
+package upstream
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+const (
+	// singlePause is for how long a peer that refused a second connection is not asked for one.
+	singlePause = 10 * time.Minute
+	// latePause puts a source that stalled behind the others.
+	latePause = 30 * time.Second
+	// liarPause puts a source whose blocks did not follow behind all others.
+	liarPause = 5 * time.Minute
+	// lagging is how many blocks a source may be behind the most advanced one and still count as equal.
+	lagging = 12
+)
+
+// standing is a source as a fetch sees it at one moment.
+type standing struct {
+	target             *target
+	peer               *Peer
+	height             uint32
+	busy               bool
+	single, late, liar bool
+	rtt                time.Duration
+}
+
+// serves reports whether the source says it has block num.
+func (t *target) standing(num uint32, now time.Time) (standing, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p := t.peer
+	if p == nil || p.Height() < num || p.Start() > num {
+		return standing{}, false
+	}
+	return standing{
+		target: t, peer: p, height: p.Height(), busy: t.busy,
+		single: now.Before(t.singleUntil), late: now.Before(t.lateUntil), liar: now.Before(t.liarUntil),
+		rtt: p.Conn().RTT(),
+	}, true
+}
+
+// better orders sources: honest, punctual, up to date, able to open a second connection, near, first configured.
+func (a standing) better(b standing, top uint32) bool {
+	for _, bad := range [][2]bool{
+		{a.liar, b.liar},
+		{a.late, b.late},
+		{top-a.height > lagging, top-b.height > lagging},
+		{a.single, b.single},
+	} {
+		if bad[0] != bad[1] {
+			return bad[1]
+		}
+	}
+	if a.rtt != b.rtt {
+		return a.rtt < b.rtt
+	}
+	return a.target.index < b.target.index
+}
+
+// acquire returns the best source for block num that no other fetch uses, and marks it used. While all that could serve
+// are in use it waits. Sources in avoid have failed this fetch at this block. ErrNoSource: nobody can serve.
+func (d *Dialer) acquire(ctx context.Context, num uint32, avoid map[*target]bool) (standing, error) {
+	for {
+		d.mu.Lock()
+		changed, running := d.changed, d.running
+		d.mu.Unlock()
+		if running == nil || running.Err() != nil {
+			return standing{}, ErrNoSource
+		}
+		best, any := d.choose(num, avoid)
+		switch {
+		case !any:
+			return standing{}, ErrNoSource
+		case best.target != nil && best.target.take():
+			return best, nil
+		case best.target != nil:
+			continue // another fetch was faster
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return standing{}, context.Cause(ctx)
+		}
+	}
+}
+
+// choose picks the best free source; any reports whether there is one at all, free or not. A liar is chosen only when
+// nobody else could ever serve.
+func (d *Dialer) choose(num uint32, avoid map[*target]bool) (best standing, any bool) {
+	now := time.Now()
+	var all []standing
+	var top uint32
+	honest := false
+	for _, t := range d.targets {
+		if s, ok := t.standing(num, now); ok && !avoid[t] {
+			all = append(all, s)
+			top = max(top, s.height)
+			honest = honest || !s.liar
+		}
+	}
+	for _, s := range all {
+		if s.busy || (s.liar && honest) {
+			continue
+		}
+		if best.target == nil || s.better(best, top) {
+			best = s
+		}
+	}
+	return best, len(all) > 0
+}
+
+// take marks the source used; false if it already is.
+func (t *target) take() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.busy {
+		return false
+	}
+	t.busy = true
+	return true
+}
+
+// release frees the source for other fetches, and remembers how it did.
+func (t *target) release(err error) {
+	t.mu.Lock()
+	t.busy = false
+	now := time.Now()
+	switch {
+	case err == nil:
+	case errors.Is(err, ErrUnlinked):
+		t.liarUntil = now.Add(liarPause)
+	default:
+		t.lateUntil = now.Add(latePause)
+	}
+	t.mu.Unlock()
+	t.dialer.wake()
+}
+
+// suspect treats the source as a liar, on another one's word against it.
+func (t *target) suspect() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.liarUntil = time.Now().Add(liarPause)
+}
+
+// alone remembers that the peer refused a second connection.
+func (t *target) alone() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.singleUntil = time.Now().Add(singlePause)
+}

@@ -1,0 +1,202 @@
+package upstream
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// tapBytes bounds the blocks that wait for a slow caller; 50 blocks of the usual size are far below.
+	tapBytes = 32 << 20
+	// leftover is for how long the rest of an abandoned request is kept away from the sink.
+	leftover = 5 * time.Second
+)
+
+// tap takes the blocks of a fetch out of a live connection, for peers that accept no second one. The connection's reader
+// must not wait for a slow caller, so the blocks queue up in memory and are asked for in small chunks. Blocks above the
+// height of the peer when the fetch began may be live ones: they go to the sink in any case.
+type tap struct {
+	used atomic.Bool // false: nothing to look at, without a lock
+
+	mu   sync.Mutex
+	job  *tapJob
+	late lateRange
+}
+
+// tapJob is a fetch over the live connection; fields are guarded by the tap's lock unless said otherwise.
+type tapJob struct {
+	received sequence // what still has to arrive of the chunk
+	first    uint32   // of the whole fetch
+	line     uint32   // blocks above may be live
+	bytes    int
+	queue    chan tapped // room for all that can be under way
+	failed   chan error  // receives at most once
+}
+
+// tapped is a block with its reference, checked.
+type tapped struct {
+	frame *wire.Frame
+	id    wire.ID
+}
+
+// lateRange is what an abandoned request may still bring.
+type lateRange struct {
+	from, to uint32
+	until    time.Time
+}
+
+// take looks at a block of the connection, from its reader. True: it was for the fetch only, and the sink must not get
+// it. The caller keeps its reference either way.
+func (t *tap) take(f *wire.Frame, num uint32) bool {
+	if !t.used.Load() {
+		return false
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	j := t.job
+	if j == nil {
+		if time.Now().After(t.late.until) {
+			t.used.Store(false)
+			return false
+		}
+		return num >= t.late.from && num <= t.late.to
+	}
+	ours := num <= j.line
+	switch {
+	case num < j.first || num > j.received.next || num > j.received.end:
+		return false
+	case num < j.received.next:
+		return ours // once more
+	}
+	id, err := j.received.follows(f.Body())
+	if err == nil && j.bytes+f.Len() > tapBytes {
+		err = fmt.Errorf("%w: over %d bytes in one chunk", ErrStalled, tapBytes)
+	}
+	if err != nil {
+		if ours {
+			j.fail(err)
+		}
+		return ours // else: a live block of another fork
+	}
+	select {
+	case j.queue <- tapped{f.Retain(), id}:
+		j.bytes += f.Len()
+		j.received.advance(id)
+	default:
+		f.Release()
+		j.fail(ErrStalled)
+	}
+	return ours
+}
+
+func (j *tapJob) fail(err error) {
+	select {
+	case j.failed <- err:
+	default:
+	}
+}
+
+// viaLive fetches over the live connection. It returns nil when all the peer has is delivered.
+func (p *Peer) viaLive(ctx context.Context, q *sequence, deliver Deliver) error {
+	c := p.voice.config
+	chunk := c.LiveChunk
+	limit := min(q.end, p.Height())
+	j := &tapJob{
+		received: sequence{next: q.next, end: q.next - 1, prev: q.prev},
+		first:    q.next,
+		line:     p.Height(),
+		queue:    make(chan tapped, 2*chunk),
+		failed:   make(chan error, 1),
+	}
+	p.tap.install(j)
+	defer p.tap.remove()
+
+	stall := time.NewTimer(c.StallTimeout)
+	defer stall.Stop()
+	again := false
+	for q.next <= limit {
+		if start, end, ok := p.tap.extend(j, chunk, limit); ok && !p.RequestRange(start, end) {
+			return ErrSlow
+		}
+		stall.Reset(c.StallTimeout)
+		select {
+		case b := <-j.queue:
+			err := deliver(b.frame)
+			p.tap.taken(j, b)
+			if err != nil {
+				return deliverError{err}
+			}
+			q.advance(b.id)
+			again = false
+		case err := <-j.failed:
+			return err
+		case <-stall.C:
+			start, end := p.tap.missing(j)
+			if again || !p.RequestRange(start, end) {
+				return fmt.Errorf("%w: nothing for %s", ErrStalled, c.StallTimeout)
+			}
+			again = true // something else on this connection may have replaced our request
+		case <-p.done:
+			return p.Conn().Cause()
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+func (t *tap) install(j *tapJob) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.job = j
+	t.used.Store(true)
+}
+
+// remove ends the job: what is queued is given back, what is still to come is swallowed for a while.
+func (t *tap) remove() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	j := t.job
+	t.job = nil
+	t.late = lateRange{from: j.received.next, to: min(j.received.end, j.line), until: time.Now().Add(leftover)}
+	for {
+		select {
+		case b := <-j.queue:
+			b.frame.Release()
+		default:
+			return
+		}
+	}
+}
+
+// extend opens the next chunk when the last one has arrived and most of it is delivered.
+func (t *tap) extend(j *tapJob, chunk, limit uint32) (start, end uint32, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !j.received.done() || j.received.next > limit || len(j.queue) > int(chunk/2) {
+		return 0, 0, false
+	}
+	j.received.end = min(limit, j.received.next+chunk-1)
+	return j.received.next, j.received.end, true
+}
+
+// taken gives back a block that was delivered.
+func (t *tap) taken(j *tapJob, b tapped) {
+	n := b.frame.Len()
+	b.frame.Release()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	j.bytes -= n
+}
+
+// missing is what has not arrived of the chunk.
+func (t *tap) missing(j *tapJob) (start, end uint32) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return j.received.next, j.received.end
+}
