@@ -93,7 +93,7 @@ func (k *checker) dataDir(dir string) {
 
 // secrets checks that every file the configuration names can be read, and the secret ones by their owner only.
 func (k *checker) secrets(c *Config) {
-	for _, key := range keys(c) {
+	for _, key := range configKeys(c) {
 		path := key.value
 		if key.file == "" || key.file == "dir" || path.String() == "" {
 			continue

@@ -16,27 +16,27 @@ import (
 	"time"
 )
 
-// now is when the checks of these tests happen; every certificate is made around it.
-var now = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+// checkTime is when the checks of these tests happen; every certificate is made around it.
+var checkTime = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
-const wif = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3" // the well-known key of test chains
+const testWIF = "5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3" // the well-known key of test chains
 
-// identity says what goes into a node's certificate.
-type identity struct {
+// certSpec says what goes into a node's certificate.
+type certSpec struct {
 	names      []string
 	from, till time.Time
 	uses       []x509.ExtKeyUsage
 }
 
-func goodIdentity() identity {
-	return identity{[]string{"eu-1"}, now.AddDate(0, -1, 0), now.AddDate(1, 0, 0), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+func goodCert() certSpec {
+	return certSpec{[]string{"eu-1"}, checkTime.AddDate(0, -1, 0), checkTime.AddDate(1, 0, 0), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
 }
 
-// group writes a configuration of a member with all its files into a fresh folder.
-func group(t *testing.T, id identity) (dir string) {
+// groupDir writes a configuration of a member with all its files into a fresh folder.
+func groupDir(t *testing.T, id certSpec) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	write(t, dir, "relay.yaml", `node: eu-1
+	writeFile(t, dir, "relay.yaml", `node: eu-1
 producers: [bpa]
 data_dir: data
 upstream: {peers: ["seed1:9876", "seed2:9876"], peer_key_file: peer.key}
@@ -47,22 +47,22 @@ cluster:
   gossip_key_file: gossip.key
 http: {token_file: token}
 `)
-	write(t, dir, "peer.key", wif+"\n")
-	write(t, dir, "gossip.key", "# first is used to send\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
-	write(t, dir, "token", "0123456789abcdef\n")
-	issue(t, dir, id)
+	writeFile(t, dir, "peer.key", testWIF+"\n")
+	writeFile(t, dir, "gossip.key", "# first is used to send\nAAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n")
+	writeFile(t, dir, "token", "0123456789abcdef\n")
+	issueCert(t, dir, id)
 	return dir
 }
 
-func write(t *testing.T, dir, name, text string) {
+func writeFile(t *testing.T, dir, name, text string) {
 	t.Helper()
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 }
 
-// issue writes ca.pem, node.pem and node-key.pem.
-func issue(t *testing.T, dir string, id identity) {
+// issueCert writes ca.pem, node.pem and node-key.pem.
+func issueCert(t *testing.T, dir string, id certSpec) {
 	t.Helper()
 	newKey := func() *ecdsa.PrivateKey {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -81,23 +81,23 @@ func issue(t *testing.T, dir string, id identity) {
 	caKey, nodeKey := newKey(), newKey()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: now.AddDate(-1, 0, 0), NotAfter: now.AddDate(9, 0, 0), KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: checkTime.AddDate(-1, 0, 0), NotAfter: checkTime.AddDate(9, 0, 0), KeyUsage: x509.KeyUsageCertSign,
 	}
 	node := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: id.names, NotBefore: id.from, NotAfter: id.till,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: id.uses,
 	}
-	write(t, dir, "ca.pem", sign(ca, ca, &caKey.PublicKey, caKey))
-	write(t, dir, "node.pem", sign(node, ca, &nodeKey.PublicKey, caKey))
+	writeFile(t, dir, "ca.pem", sign(ca, ca, &caKey.PublicKey, caKey))
+	writeFile(t, dir, "node.pem", sign(node, ca, &nodeKey.PublicKey, caKey))
 	der, err := x509.MarshalPKCS8PrivateKey(nodeKey)
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "node-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+	writeFile(t, dir, "node-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
 }
 
-// worst is the findings that are not ok, one per line, without the folder's name.
-func worst(dir string, found []Finding) string {
+// notOK is the findings that are not ok, one per line, without the folder's name.
+func notOK(dir string, found []Finding) string {
 	var lines []string
 	for _, f := range found {
 		if f.Level != OK {
@@ -108,9 +108,9 @@ func worst(dir string, found []Finding) string {
 }
 
 func TestCheckFindsNothing(t *testing.T) {
-	dir := group(t, goodIdentity())
-	found := Check(filepath.Join(dir, "relay.yaml"), nil, now)
-	if got := worst(dir, found); got != "" {
+	dir := groupDir(t, goodCert())
+	found := Check(filepath.Join(dir, "relay.yaml"), nil, checkTime)
+	if got := notOK(dir, found); got != "" {
 		t.Errorf("findings:\n%s", got)
 	}
 	var all []string
@@ -133,7 +133,7 @@ func TestCheckFindings(t *testing.T) {
 		}
 	}
 	put := func(name, text string) func(*testing.T, string) {
-		return func(t *testing.T, dir string) { write(t, dir, name, text) }
+		return func(t *testing.T, dir string) { writeFile(t, dir, name, text) }
 	}
 	edit := func(from, to string) func(*testing.T, string) {
 		return func(t *testing.T, dir string) {
@@ -141,11 +141,11 @@ func TestCheckFindings(t *testing.T) {
 			if err != nil || !strings.Contains(string(text), from) {
 				t.Fatalf("%q is not in relay.yaml (%v)", from, err)
 			}
-			write(t, dir, "relay.yaml", strings.Replace(string(text), from, to, 1))
+			writeFile(t, dir, "relay.yaml", strings.Replace(string(text), from, to, 1))
 		}
 	}
 	for name, tt := range map[string]struct {
-		id     func(*identity)
+		id     func(*certSpec)
 		change func(*testing.T, string)
 		want   string // the findings that are not ok
 	}{
@@ -161,7 +161,7 @@ func TestCheckFindings(t *testing.T) {
 		"data_dir is a file":   {change: put("data", ""), want: "fail data_dir: data is a file; name a folder"},
 		"data_dir in nowhere":  {change: edit("data_dir: data", "data_dir: none/data"), want: "fail data_dir: neither none/data nor the folder it would be made in exists; make it and give it to the user that relayd runs as"},
 		"peer key not WIF":     {change: put("peer.key", "PVT_"), want: "fail upstream.peer_key_file: read the peer key in peer.key: " + ErrKeyForm.Error()},
-		"peer key mistyped":    {change: put("peer.key", strings.Replace(wif, "Q", "R", 1)), want: "fail upstream.peer_key_file: read the peer key in peer.key: checksum mismatch"},
+		"peer key mistyped":    {change: put("peer.key", strings.Replace(testWIF, "Q", "R", 1)), want: "fail upstream.peer_key_file: read the peer key in peer.key: checksum mismatch"},
 		"token short":          {change: put("token", "short"), want: "fail http.token_file: token holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes"},
 		"gossip key empty":     {change: put("gossip.key", "# none\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key: " + ErrGossipKey.Error() + "; relayctl certs makes it"},
 		"gossip key odd":       {change: put("gossip.key", "\nYWJj\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key, line 2: " + ErrGossipKey.Error() + "; relayctl certs makes it"},
@@ -171,28 +171,28 @@ func TestCheckFindings(t *testing.T) {
 		"open to the world":    {change: edit("producers: [bpa]", "producers: [bpa]\ndownstream: {allow: [0.0.0.0/0]}"), want: "warn downstream.allow: 0.0.0.0/0 lets every host connect as a replica; list the networks of your replicas"},
 		"plain http":           {change: edit("http: {", `http: {listen: "0.0.0.0:9870", `), want: "warn http.listen: 0.0.0.0:9870 is reachable from other hosts without TLS: status and metrics are open to them; listen on 127.0.0.1 or set http.tls"},
 		"gives up":             {change: edit("http: {", "failover: {unresolved_after: 10s}\nhttp: {"), want: "warn failover.unresolved_after: gives up waiting for the network after 10s; right only on a chain where nobody else produces"},
-		"certificate of other": {id: func(id *identity) { id.names = []string{"us-1"} }, want: "fail cluster.tls.cert: node.pem is for us-1, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
-		"certificate no name":  {id: func(id *identity) { id.names = nil }, want: "fail cluster.tls.cert: node.pem is for no name, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
-		"certificate ended":    {id: func(id *identity) { id.till = now.AddDate(0, 0, -1) }, want: "fail cluster.tls.cert: node.pem ended on 2026-11-21; issue it again with relayctl certs issue eu-1"},
-		"certificate ends":     {id: func(id *identity) { id.till = now.AddDate(0, 0, 7) }, want: "warn cluster.tls.cert: node.pem ends on 2026-11-29; issue it again with relayctl certs issue eu-1"},
-		"certificate too new": {id: func(id *identity) { id.from = now.Add(time.Hour) }, want: "fail cluster.tls.cert: node.pem holds from 2026-11-22 13:00:00 UTC only; " +
+		"certificate of other": {id: func(id *certSpec) { id.names = []string{"us-1"} }, want: "fail cluster.tls.cert: node.pem is for us-1, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
+		"certificate no name":  {id: func(id *certSpec) { id.names = nil }, want: "fail cluster.tls.cert: node.pem is for no name, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
+		"certificate ended":    {id: func(id *certSpec) { id.till = checkTime.AddDate(0, 0, -1) }, want: "fail cluster.tls.cert: node.pem ended on 2026-11-21; issue it again with relayctl certs issue eu-1"},
+		"certificate ends":     {id: func(id *certSpec) { id.till = checkTime.AddDate(0, 0, 7) }, want: "warn cluster.tls.cert: node.pem ends on 2026-11-29; issue it again with relayctl certs issue eu-1"},
+		"certificate too new": {id: func(id *certSpec) { id.from = checkTime.Add(time.Hour) }, want: "fail cluster.tls.cert: node.pem holds from 2026-11-22 13:00:00 UTC only; " +
 			"set this host's clock or issue it again with relayctl certs issue eu-1"},
-		"certificate for clients only": {id: func(id *identity) { id.uses = id.uses[1:] }, want: "fail cluster.tls.cert: node.pem is not accepted by the group: " +
+		"certificate for clients only": {id: func(id *certSpec) { id.uses = id.uses[1:] }, want: "fail cluster.tls.cert: node.pem is not accepted by the group: " +
 			"x509: certificate specifies an incompatible key usage; issue it again with relayctl certs issue eu-1"},
 		"certificate as authority": {change: edit("ca: ca.pem", "ca: node.pem"), want: `fail cluster.tls.ca: node.pem holds the certificate "", which is no authority; name the file that relayctl certs init made`},
 		"authority empty":          {change: put("ca.pem", "none"), want: "fail cluster.tls.ca: ca.pem holds no certificate; name the file that relayctl certs init made"},
 		"key as certificate":       {change: edit("cert: node.pem", "cert: ca.pem"), want: "fail cluster.tls: ca.pem with node-key.pem: tls: private key does not match public key; name the two files of one certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			id := goodIdentity()
+			id := goodCert()
 			if tt.id != nil {
 				tt.id(&id)
 			}
-			dir := group(t, id)
+			dir := groupDir(t, id)
 			if tt.change != nil {
 				tt.change(t, dir)
 			}
-			if got := worst(dir, Check(filepath.Join(dir, "relay.yaml"), nil, now)); got != tt.want {
+			if got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), nil, checkTime)); got != tt.want {
 				t.Errorf("got:\n%s\nwant:\n%s", got, tt.want)
 			}
 		})
@@ -201,13 +201,13 @@ func TestCheckFindings(t *testing.T) {
 
 // TestCheckRefusesAnotherAuthority has a certificate that another group's authority issued.
 func TestCheckRefusesAnotherAuthority(t *testing.T) {
-	dir, other := group(t, goodIdentity()), group(t, goodIdentity())
+	dir, other := groupDir(t, goodCert()), groupDir(t, goodCert())
 	text, err := os.ReadFile(filepath.Join(other, "ca.pem"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, dir, "ca.pem", string(text))
-	got := worst(dir, Check(filepath.Join(dir, "relay.yaml"), nil, now))
+	writeFile(t, dir, "ca.pem", string(text))
+	got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), nil, checkTime))
 	if !strings.Contains(got, "fail cluster.tls.cert: node.pem is not accepted by the group: x509: certificate signed by unknown authority") {
 		t.Errorf("got:\n%s", got)
 	}

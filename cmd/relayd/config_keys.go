@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// key is one leaf of the configuration.
-type key struct {
+// configKey is one leaf of the configuration.
+type configKey struct {
 	path  string        // as in the file, joined with dots: failover.late_after
 	env   string        // RELAY_FAILOVER_LATE_AFTER
 	file  string        // "", "public", "secret" or "dir": the file tag
@@ -24,12 +24,12 @@ func envName(path string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(path, ".", "_"))
 }
 
-// keys lists the leaves of c in the order of its fields. Their values point into c.
-func keys(c *Config) []key {
+// configKeys lists the leaves of c in the order of its fields. Their values point into c.
+func configKeys(c *Config) []configKey {
 	return collect(nil, "", reflect.ValueOf(c).Elem())
 }
 
-func collect(to []key, prefix string, section reflect.Value) []key {
+func collect(to []configKey, prefix string, section reflect.Value) []configKey {
 	for i := range section.NumField() {
 		field := section.Type().Field(i)
 		path := prefix + field.Tag.Get("yaml")
@@ -37,24 +37,24 @@ func collect(to []key, prefix string, section reflect.Value) []key {
 			to = collect(to, path+".", section.Field(i))
 			continue
 		}
-		to = append(to, key{path: path, env: envName(path), file: field.Tag.Get("file"), value: section.Field(i)})
+		to = append(to, configKey{path: path, env: envName(path), file: field.Tag.Get("file"), value: section.Field(i)})
 	}
 	return to
 }
 
 // isList reports a key that holds several values.
-func (k key) isList() bool { return k.value.Kind() == reflect.Slice }
+func (k configKey) isList() bool { return k.value.Kind() == reflect.Slice }
 
 // keyTable is the keys by path, and the sections that hold them.
 type keyTable struct {
-	leaves   map[string]key
+	leaves   map[string]configKey
 	sections map[string]bool
 	order    []string // paths of leaves, in the order of the fields
 }
 
 func newKeyTable(c *Config) keyTable {
-	t := keyTable{leaves: map[string]key{}, sections: map[string]bool{}}
-	for _, k := range keys(c) {
+	t := keyTable{leaves: map[string]configKey{}, sections: map[string]bool{}}
+	for _, k := range configKeys(c) {
 		t.leaves[k.path] = k
 		t.order = append(t.order, k.path)
 		for i, r := range k.path {

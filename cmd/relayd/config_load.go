@@ -200,7 +200,7 @@ func (l *loader) unknown(where place, path string) {
 	l.wrong(where, path, "no such key%s", hint)
 }
 
-func (l *loader) leaf(k key, pair *ast.MappingValueNode) {
+func (l *loader) leaf(k configKey, pair *ast.MappingValueNode) {
 	where := l.at(pair.Key)
 	l.where[k.path] = where
 	if !k.isList() {
@@ -224,11 +224,11 @@ func (l *loader) leaf(k key, pair *ast.MappingValueNode) {
 		for i, value := range list.Values {
 			text, err := scalar(value)
 			if err != nil {
-				l.wrong(l.at(value), item(k.path, i), "%v", err)
+				l.wrong(l.at(value), itemKey(k.path, i), "%v", err)
 				return
 			}
 			items[i] = text
-			l.where[item(k.path, i)] = l.at(value)
+			l.where[itemKey(k.path, i)] = l.at(value)
 		}
 		l.list(where, k, items)
 	default:
@@ -236,14 +236,14 @@ func (l *loader) leaf(k key, pair *ast.MappingValueNode) {
 	}
 }
 
-func (l *loader) list(where place, k key, items []string) {
+func (l *loader) list(where place, k configKey, items []string) {
 	for _, err := range k.setList(items) {
 		if wrong := (itemError{}); errors.As(err, &wrong) {
-			at, ok := l.where[item(k.path, wrong.index)]
+			at, ok := l.where[itemKey(k.path, wrong.index)]
 			if !ok {
 				at = where
 			}
-			l.wrong(at, item(k.path, wrong.index), "%v", wrong.err)
+			l.wrong(at, itemKey(k.path, wrong.index), "%v", wrong.err)
 			continue
 		}
 		l.wrong(where, k.path, "%v", err)
@@ -273,7 +273,7 @@ func scalar(node ast.Node) (string, error) {
 
 // environment applies the RELAY_ variables.
 func (l *loader) environment(environ []string) {
-	byEnv := make(map[string]key, len(l.table.leaves))
+	byEnv := make(map[string]configKey, len(l.table.leaves))
 	for _, k := range l.table.leaves {
 		byEnv[k.env] = k
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+var updateGolden = flag.Bool("update", false, "rewrite the golden files")
 
 // TestMistakes compares what an operator is told about each file of testdata/mistakes with the .want beside it. Every message
 // must say where, which key, and what to write instead.
@@ -28,7 +28,7 @@ func TestMistakes(t *testing.T) {
 				t.Fatal("accepted, want mistakes")
 			}
 			got, golden := err.Error()+"\n", strings.TrimSuffix(file, ".yaml")+".want"
-			if *update {
+			if *updateGolden {
 				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 					t.Fatal(err)
 				}

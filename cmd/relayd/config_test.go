@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-const example = "../../deploy/relay.example.yaml"
+const exampleFile = "../../deploy/relay.example.yaml"
 
 // minimal is the shortest valid configuration: a group of one.
-const minimal = "node: a\nproducers: [bpa]\nupstream: {peers: [\"seed:9876\"]}\ncluster: {bootstrap_expect: 1}\n"
+const minimalConfig = "node: a\nproducers: [bpa]\nupstream: {peers: [\"seed:9876\"]}\ncluster: {bootstrap_expect: 1}\n"
 
 func mustParse(t *testing.T, text string, environ ...string) Config {
 	t.Helper()
@@ -25,11 +25,11 @@ func mustParse(t *testing.T, text string, environ ...string) Config {
 }
 
 func TestExampleIsValid(t *testing.T) {
-	c, err := LoadConfig(example, nil)
+	c, err := LoadConfig(exampleFile, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, _ := filepath.Abs(filepath.Dir(example))
+	dir, _ := filepath.Abs(filepath.Dir(exampleFile))
 	if got, want := c.Cluster.TLS.Cert, filepath.Join(dir, "eu-1.pem"); got != want {
 		t.Errorf("cluster.tls.cert = %s, want %s", got, want)
 	}
@@ -44,7 +44,7 @@ func TestExampleIsValid(t *testing.T) {
 // TestExampleListsEveryKey fails when a key is added to the code but not to the example. The other direction is the loader's
 // refusal of unknown keys.
 func TestExampleListsEveryKey(t *testing.T) {
-	text, err := os.ReadFile(example)
+	text, err := os.ReadFile(exampleFile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,8 +63,8 @@ func TestExampleListsEveryKey(t *testing.T) {
 		"cluster.tls.cert": true, "cluster.tls.key": true, "cluster.gossip_key_file": true, "failover.prefer": true,
 	}
 	defaults := DefaultConfig()
-	for i, k := range keys(&defaults) {
-		got, want := keys(&c)[i].value, k.value
+	for i, k := range configKeys(&defaults) {
+		got, want := configKeys(&c)[i].value, k.value
 		if empty := got.Kind() == reflect.Slice && got.Len() == 0 && want.Len() == 0; empty || shown[k.path] {
 			continue
 		}
@@ -94,7 +94,7 @@ func TestEnvOverridesEveryKey(t *testing.T) {
 	}, "\n")
 	before := mustParse(t, base)
 	names := map[string]string{}
-	for i, k := range keys(&before) {
+	for i, k := range configKeys(&before) {
 		sample, ok := samples[k.path]
 		if !ok {
 			t.Errorf("%s: no sample value; add one", k.path)
@@ -105,8 +105,8 @@ func TestEnvOverridesEveryKey(t *testing.T) {
 		}
 		names[k.env] = k.path
 		after := mustParse(t, base, "PATH=/bin", k.env+"="+sample)
-		for j, got := range keys(&after) {
-			changed := !reflect.DeepEqual(got.value.Interface(), keys(&before)[j].value.Interface())
+		for j, got := range configKeys(&after) {
+			changed := !reflect.DeepEqual(got.value.Interface(), configKeys(&before)[j].value.Interface())
 			if want := i == j; changed != want {
 				t.Errorf("%s=%s: %s changed %v, want %v", k.env, sample, got.path, changed, want)
 			}
@@ -118,7 +118,7 @@ func TestEnvOverridesEveryKey(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	c := mustParse(t, minimal, "RELAY_ADDR=http://x", "RELAY_TOKEN=y", "RELAYED=1", "RELAY_FAILOVER_PREFER=", "RELAY_UPSTREAM_PEERS= one:1 , two:2")
+	c := mustParse(t, minimalConfig, "RELAY_ADDR=http://x", "RELAY_TOKEN=y", "RELAYED=1", "RELAY_FAILOVER_PREFER=", "RELAY_UPSTREAM_PEERS= one:1 , two:2")
 	if got, want := strings.Join(c.Upstream.Peers, "|"), "one:1|two:2"; got != want {
 		t.Errorf("upstream.peers = %s, want %s", got, want)
 	}
@@ -128,7 +128,7 @@ func TestEnvironment(t *testing.T) {
 		"RELAY_NODE=EU 1":                 `RELAY_NODE: node: "EU 1" cannot stand in a certificate`,
 		"RELAY_DOWNSTREAM_ALLOW=10.1.2.3": `RELAY_DOWNSTREAM_ALLOW: downstream.allow[0]: "10.1.2.3" is an address, not a network; write 10.1.2.3/32`,
 	} {
-		_, err := parseConfig("relay.yaml", "/", []byte(minimal), []string{env})
+		_, err := parseConfig("relay.yaml", "/", []byte(minimalConfig), []string{env})
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", env, err, want)
 		}
@@ -136,7 +136,7 @@ func TestEnvironment(t *testing.T) {
 }
 
 func TestDefaultsHoldWhereTheFileIsSilent(t *testing.T) {
-	c := mustParse(t, minimal+"failover:\nhttp: {listen: }\n")
+	c := mustParse(t, minimalConfig+"failover:\nhttp: {listen: }\n")
 	want := DefaultConfig()
 	if !reflect.DeepEqual(c.Failover, want.Failover) || c.HTTP != want.HTTP || c.DataDir != want.DataDir {
 		t.Errorf("got %+v, want the defaults of %+v", c, want)
@@ -152,7 +152,7 @@ func TestDefaultsHoldWhereTheFileIsSilent(t *testing.T) {
 func TestRelativePathsStartAtTheFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "relay.yaml")
-	if err := os.WriteFile(path, []byte(minimal+"data_dir: data\nhttp: {token_file: /run/token}\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte(minimalConfig+"data_dir: data\nhttp: {token_file: /run/token}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	c, err := LoadConfig(path, []string{"RELAY_UPSTREAM_PEER_KEY_FILE=keys/peer"})
@@ -186,12 +186,12 @@ func TestLoadConfigRefusesWhatIsNoConfiguration(t *testing.T) {
 
 // FuzzParseConfig feeds the loader any bytes as file and as environment: it must answer with a configuration or with mistakes.
 func FuzzParseConfig(f *testing.F) {
-	text, err := os.ReadFile(example)
+	text, err := os.ReadFile(exampleFile)
 	if err != nil {
 		f.Fatal(err)
 	}
 	f.Add(text, "RELAY_FAILOVER_LATE_AFTER=200ms")
-	f.Add([]byte(minimal), "RELAY_CLUSTER_JOIN=,,")
+	f.Add([]byte(minimalConfig), "RELAY_CLUSTER_JOIN=,,")
 	f.Add([]byte("a: &x [*x]\n? [1]\n: 2\n<<: *x\n"), "RELAY_")
 	f.Add([]byte("node: |\n  text\n---\nnode: !!int 3"), "=")
 	files, _ := filepath.Glob("testdata/mistakes/*.yaml")

@@ -39,8 +39,8 @@ func (v *validator) wrong(key, format string, args ...any) {
 	v.mistakes = append(v.mistakes, mistake{key: key, text: fmt.Sprintf(format, args...)})
 }
 
-// item is the key of one item of a list.
-func item(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
+// itemKey is the key of one item of a list.
+func itemKey(key string, i int) string { return fmt.Sprintf("%s[%d]", key, i) }
 
 func (v *validator) identity(c *Config) {
 	switch {
@@ -65,7 +65,7 @@ func (v *validator) identity(c *Config) {
 	}
 	for i, name := range c.Producers {
 		if name != "" && !isAccount(name) {
-			v.wrong(item("producers", i), "%q is not an account name; it has up to 12 of the characters a-z, 1-5 and dot, and no dot at its end", name)
+			v.wrong(itemKey("producers", i), "%q is not an account name; it has up to 12 of the characters a-z, 1-5 and dot, and no dot at its end", name)
 		}
 	}
 	v.distinct("producers", c.Producers)
@@ -78,7 +78,7 @@ func (v *validator) downstream(d *DownstreamConfig) {
 	}
 	for i, text := range d.PeerKeys {
 		if _, err := parsePublicKey(text); text != "" && err != nil {
-			v.wrong(item("downstream.peer_keys", i), "%q is no usable public key (%v); write the replica's K1 public key as EOS… or PUB_K1_…", text, err)
+			v.wrong(itemKey("downstream.peer_keys", i), "%q is no usable public key (%v); write the replica's K1 public key as EOS… or PUB_K1_…", text, err)
 		}
 	}
 	v.distinct("downstream.peer_keys", d.PeerKeys)
@@ -93,7 +93,7 @@ func (v *validator) upstream(u *UpstreamConfig) {
 		v.wrong("upstream.peers", "lists %d addresses; at most %d are dialled, keep the nearest", len(u.Peers), maxUpstreams)
 	}
 	for i, peer := range u.Peers {
-		v.dial(item("upstream.peers", i), peer, "9876")
+		v.dial(itemKey("upstream.peers", i), peer, "9876")
 	}
 	v.distinct("upstream.peers", u.Peers)
 }
@@ -117,8 +117,8 @@ func (v *validator) cluster(c *Config) {
 		v.wrong("cluster.timeouts", "%s is out of bounds; write auto, or a heartbeat between %s and %s", g.Timeouts, minHeartbeat, maxHeartbeat)
 	}
 	for i, member := range g.Join {
-		if v.dial(item("cluster.join", i), member, "7946") && joinsItself(c, member) {
-			v.wrong(item("cluster.join", i), "%q is this node itself; list only the other members", member)
+		if v.dial(itemKey("cluster.join", i), member, "7946") && joinsItself(c, member) {
+			v.wrong(itemKey("cluster.join", i), "%q is this node itself; list only the other members", member)
 		}
 	}
 	v.distinct("cluster.join", g.Join)
@@ -164,7 +164,7 @@ func (v *validator) failover(c *Config) {
 	}
 	for i, name := range f.Prefer {
 		if observers[name] {
-			v.wrong(item("failover.prefer", i), "%q is an observer and never active; remove it here or in downstream.observers", name)
+			v.wrong(itemKey("failover.prefer", i), "%q is an observer and never active; remove it here or in downstream.observers", name)
 		}
 	}
 }
@@ -270,7 +270,7 @@ func (v *validator) distinct(key string, items []string) {
 	first := map[string]int{}
 	for i, it := range items {
 		if j, ok := first[it]; ok && it != "" {
-			v.wrong(item(key, i), "%q is there twice, see [%d]; remove one", it, j)
+			v.wrong(itemKey(key, i), "%q is there twice, see [%d]; remove one", it, j)
 			continue
 		}
 		first[it] = i

@@ -11,7 +11,7 @@ import (
 )
 
 // setText sets a key that holds one value from its text; the error says what to write instead.
-func (k key) setText(text string) error {
+func (k configKey) setText(text string) error {
 	switch field := k.value.Addr().Interface().(type) {
 	case *string:
 		*field = text
@@ -55,7 +55,7 @@ type itemError struct {
 func (e itemError) Error() string { return fmt.Sprintf("[%d]: %v", e.index, e.err) }
 
 // setList sets a key that holds several values. The errors are of type itemError.
-func (k key) setList(items []string) []error {
+func (k configKey) setList(items []string) []error {
 	var errs []error
 	switch field := k.value.Addr().Interface().(type) {
 	case *[]string:
