@@ -26,16 +26,12 @@ type IDList struct {
 
 func (c *cursor) idList() IDList {
 	l := IDList{Mode: ListMode(c.u32()), Pending: c.u32()}
-	n := c.count(MaxIDs)
-	if n > 0 && n*len(ID{}) <= len(c.b)-c.off {
-		l.IDs = make([]ID, n)
-	}
-	for i := range n {
+	for range c.count(MaxIDs) {
 		id := c.id()
 		if c.err != nil {
-			return IDList{}
+			break
 		}
-		l.IDs[i] = id
+		l.IDs = append(l.IDs, id)
 	}
 	return l
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // Time is message 3, keepalive and round-trip probe in one, after NTP. A probe
 // has Org and Rec zero; the answer carries the probe's Xmt as Org. Nanoseconds
@@ -37,19 +40,20 @@ func (m *Time) appendBody(dst []byte) []byte {
 // works; values that are no time since then give 0.
 func Nanoseconds(t int64) int64 {
 	const year1973 = 100_000_000 // seconds
+	unit := int64(1)
 	switch {
 	case t >= year1973*1e9:
-		return t
 	case t >= year1973*1e6:
-		if t > (1<<63-1)/1000 {
-			return 0 // microseconds of a year that nanoseconds cannot express
-		}
-		return t * 1e3
+		unit = 1e3
 	case t >= year1973*1e3:
-		return t * 1e6 // under year1973*1e6, which is 1973 in microseconds
+		unit = 1e6
 	case t >= year1973:
-		return t * 1e9
+		unit = 1e9
 	default:
 		return 0
 	}
+	if t > math.MaxInt64/unit {
+		return 0 // a year that nanoseconds cannot express
+	}
+	return t * unit
 }
