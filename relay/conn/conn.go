@@ -2,6 +2,7 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -82,7 +83,7 @@ func (c *Conn) Send(lane Lane, f *wire.Frame) bool {
 // SendWait queues a frame like Send, but waits for room. It returns the cause of ctx, or of the connection's end.
 func (c *Conn) SendWait(ctx context.Context, lane Lane, f *wire.Frame) error {
 	err := c.queue.wait(ctx, c.done, lane, f)
-	if err == ErrClosed {
+	if errors.Is(err, errEnded) {
 		return c.Cause()
 	}
 	return err

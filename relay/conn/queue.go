@@ -2,10 +2,14 @@ package conn
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
+
+// errEnded stands for the connection's cause.
+var errEnded = errors.New("connection ended")
 
 const (
 	batchFrames = 64        // frames in one writev; the kernel's limit is 1024
@@ -84,7 +88,7 @@ func (q *queue) wakeWriter() {
 	}
 }
 
-// wait blocks until add succeeds, ctx ends (its cause is returned) or done is closed (ErrClosed is returned).
+// wait blocks until add succeeds, ctx ends (its cause is returned) or done is closed (errEnded is returned).
 func (q *queue) wait(ctx context.Context, done <-chan struct{}, l Lane, f *wire.Frame) error {
 	room := q.ring(l).room
 	for waited := false; ; waited = true {
@@ -101,7 +105,7 @@ func (q *queue) wait(ctx context.Context, done <-chan struct{}, l Lane, f *wire.
 		case <-room:
 		case <-ctx.Done():
 		case <-done:
-			return ErrClosed
+			return errEnded
 		}
 	}
 }
