@@ -1,0 +1,127 @@
+package transport_test
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster/transport"
+)
+
+func serial(t *testing.T, conn io.Closer) string {
+	t.Helper()
+	state := conn.(interface{ ConnectionState() tls.ConnectionState }).ConnectionState()
+	return state.PeerCertificates[0].SerialNumber.String()
+}
+
+func TestCertificatesAreReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		a, b := c.open("a"), c.open("b")
+		old := serial(t, talks(t, a, b, "a", "b"))
+		replace(t, transport.FilesOf(c.dir, "b"), issue(t, c.ca, transport.Issue{Node: "b", Life: 48 * time.Hour}))
+		time.Sleep(time.Second)
+		fresh := serial(t, talks(t, a, b, "a", "b"))
+		if fresh == old {
+			t.Fatal("the old certificate is still shown")
+		}
+		if got, want := b.Certificate().NotAfter, time.Now().Add(48*time.Hour); want.Sub(got).Abs() > time.Minute {
+			t.Fatalf("certificate until %v, want %v", got, want)
+		}
+		if got := c.logs["b"].count("certificate ends soon"); got != 1 {
+			t.Fatalf("%d warnings, want 1\n%s", got, c.logs["b"])
+		}
+		time.Sleep(time.Hour)
+		if again := serial(t, talks(t, b, a, "b", "a")); again == fresh {
+			t.Fatal("b's dial shows a with b's certificate")
+		}
+	})
+}
+
+func TestBadNewFilesKeepTheOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		a, b := c.open("a"), c.open("b")
+		old := serial(t, talks(t, a, b, "a", "b"))
+		files := transport.FilesOf(c.dir, "b")
+		next := issue(t, c.ca, transport.Issue{Node: "b"})
+		// The certificate comes first, the key later: for a while they do not fit.
+		if err := os.WriteFile(files.Cert, next.Cert, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			time.Sleep(2 * time.Second)
+			if got := serial(t, talks(t, a, b, "a", "b")); got != old {
+				t.Fatal("another certificate is in use")
+			}
+		}
+		if got := c.logs["b"].count("keeping the old ones"); got != 1 {
+			t.Fatalf("%d lines, want 1\n%s", got, c.logs["b"])
+		}
+		if err := os.Remove(files.Key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		talks(t, a, b, "a", "b")
+		if err := os.WriteFile(files.Key, next.Key, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		if got := serial(t, talks(t, a, b, "a", "b")); got == old {
+			t.Fatal("the old certificate is still in use")
+		}
+	})
+}
+
+func TestCAIsReplacedWithoutABreak(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		a, b := c.open("a"), c.open("b")
+		talks(t, a, b, "a", "b")
+		next, err := transport.NewCA("next")
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair, err := next.Pair()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca := transport.FilesOf(c.dir, "a").CA
+		both, err := os.ReadFile(ca)
+		if err != nil {
+			t.Fatal(err)
+		}
+		step := func(name string, do func()) {
+			t.Helper()
+			do()
+			time.Sleep(time.Second)
+			talks(t, a, b, "a", "b")
+			talks(t, b, a, "b", "a")
+		}
+		step("trust both", func() { os.WriteFile(ca, append(both, pair.Cert...), 0o600) })
+		step("b gets a new one", func() { replace(t, transport.FilesOf(c.dir, "b"), issue(t, next, transport.Issue{Node: "b"})) })
+		step("a gets a new one", func() { replace(t, transport.FilesOf(c.dir, "a"), issue(t, next, transport.Issue{Node: "a"})) })
+		step("trust the new", func() { os.WriteFile(ca, pair.Cert, 0o600) })
+	})
+}
+
+func TestRefusalIsVisibleToTheDialler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		a := c.open("a", func(cfg *transport.Config) { cfg.Allowed = func(string) bool { return false } })
+		b := c.open("b")
+		conn, err := b.Link().Dial(t.Context(), "a:8300", "a")
+		if err != nil {
+			t.Fatal(err) // with TLS 1.3 the client is done before the server has seen its certificate
+		}
+		defer conn.Close()
+		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, transport.ErrRefused) {
+			t.Fatalf("read: %v, want ErrRefused", err)
+		}
+		_ = a
+	})
+}
