@@ -1,0 +1,89 @@
+package relay
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/downstream"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// eventKind says what an event is.
+type eventKind uint8
+
+const (
+	evFrame eventKind = iota
+	evUp
+	evDown
+)
+
+// event is what a connection's reader tells the hub. Exactly one of replica,
+// up and link names the peer. A frame comes with its reference.
+type event struct {
+	kind    eventKind
+	replica *downstream.Replica
+	up      *upstream.Peer
+	link    *Link
+	frame   *wire.Frame
+	block   wire.Block // of a block frame: parsed by the reader
+	origin  origin     // of a block or vote on a link
+	at      time.Time  // when the frame was read
+	err     error
+}
+
+func (e *event) release() {
+	if e.frame != nil {
+		e.frame.Release()
+	}
+}
+
+// post hands a frame to the hub: transactions to the bulk inbox, dropped when
+// it is full, all else to the urgent one, waiting for room. Blocks are parsed
+// here, on the reader's goroutine. The error is a peer's fault: malformed
+// bytes. ctx is the connection's.
+func (h *hub) post(ctx context.Context, e event) error {
+	switch e.frame.Type() {
+	case wire.TypeTransaction:
+		select {
+		case h.bulk <- e:
+		default:
+			e.release()
+		}
+		return nil
+	case wire.TypeBlock:
+		b, err := wire.ParseBlock(e.frame.Body())
+		if err != nil {
+			e.release()
+			return fmt.Errorf("block: %w", err)
+		}
+		e.block = b
+	}
+	e.at = time.Now()
+	h.postUrgent(ctx, e)
+	return nil
+}
+
+// postUrgent waits for room in the urgent inbox, or for the end of ctx.
+func (h *hub) postUrgent(ctx context.Context, e event) {
+	select {
+	case h.urgent <- e:
+	case <-ctx.Done():
+		e.release()
+	}
+}
+
+// handle dispatches one event. The frame's reference is the hub's: handlers
+// that keep the frame retain it.
+func (h *hub) handle(e *event) {
+	switch {
+	case e.replica != nil:
+		h.fromReplica(e)
+	case e.up != nil:
+		h.fromUpstream(e)
+	case e.link != nil:
+		h.fromLink(e)
+	}
+	e.release()
+}

@@ -1,0 +1,165 @@
+package relay
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// The feed is what two relays say to each other: p2p frames as they are
+// (blocks, votes, transactions, time), and between them the messages of this
+// file, which use type bytes that nodeos does not have. Both ends are members
+// of one group, authenticated by the stream's certificates; a malformed message
+// ends the stream.
+const (
+	// typeHello: the follower's first message: the tip of its ring.
+	typeHello wire.Type = 64 + iota
+	// typeAttach: a replica is connected to the follower, or its state changed.
+	typeAttach
+	// typeDetach: it no longer is.
+	typeDetach
+	// typeOrigin: who signed a block; it comes before the block itself, or
+	// alone when the other side has the block.
+	typeOrigin
+	// typeOurs: the next vote is by a node of ours.
+	typeOurs
+	// typeRoster: the leader's word on who is active and whom to feed.
+	typeRoster
+)
+
+// feedVersion is announced in hello; another one is refused.
+const feedVersion = 1
+
+// errFeed is returned for a malformed message on a feed.
+var errFeed = errors.New("malformed message of another relay")
+
+const (
+	flagWatched byte = 1 << iota
+	flagEmitted
+	flagObserver
+	flagFit
+)
+
+// origin says who signed a block.
+type origin struct {
+	block, source    wire.ID
+	watched, emitted bool
+}
+
+func appendOrigin(b []byte, o origin) []byte {
+	b = append(b, o.block[:]...)
+	b = append(b, o.source[:]...)
+	return append(b, flags(o.watched, flagWatched)|flags(o.emitted, flagEmitted))
+}
+
+func parseOrigin(b []byte) (o origin, err error) {
+	if len(b) != 65 {
+		return o, fmt.Errorf("origin of %d bytes: %w", len(b), errFeed)
+	}
+	copy(o.block[:], b)
+	copy(o.source[:], b[32:])
+	o.watched, o.emitted = b[64]&flagWatched != 0, b[64]&flagEmitted != 0
+	return o, nil
+}
+
+func flags(set bool, flag byte) byte {
+	if set {
+		return flag
+	}
+	return 0
+}
+
+func appendHello(b []byte, tip wire.ID) []byte {
+	b = append(b, feedVersion)
+	return append(b, tip[:]...)
+}
+
+func parseHello(b []byte) (tip wire.ID, err error) {
+	if len(b) != 33 {
+		return tip, fmt.Errorf("hello of %d bytes: %w", len(b), errFeed)
+	}
+	if b[0] != feedVersion {
+		return tip, fmt.Errorf("feed version %d, want %d: %w", b[0], feedVersion, errFeed)
+	}
+	copy(tip[:], b[1:])
+	return tip, nil
+}
+
+// attach is a replica connected to a follower.
+type attach struct {
+	id            wire.ID
+	observer, fit bool
+	name          string
+}
+
+// maxName bounds a replica's name in an attach, in bytes.
+const maxName = 255
+
+func appendAttach(b []byte, a attach) []byte {
+	name := a.name[:min(len(a.name), maxName)]
+	b = append(b, a.id[:]...)
+	b = append(b, flags(a.observer, flagObserver)|flags(a.fit, flagFit), byte(len(name)))
+	return append(b, name...)
+}
+
+func parseAttach(b []byte) (a attach, err error) {
+	if len(b) < 34 || len(b) != 34+int(b[33]) {
+		return a, fmt.Errorf("attach of %d bytes: %w", len(b), errFeed)
+	}
+	copy(a.id[:], b)
+	a.observer, a.fit = b[32]&flagObserver != 0, b[32]&flagFit != 0
+	a.name = string(b[34:])
+	return a, nil
+}
+
+func parseNodeID(b []byte) (id wire.ID, err error) {
+	if len(b) != 32 {
+		return id, fmt.Errorf("node id of %d bytes: %w", len(b), errFeed)
+	}
+	copy(id[:], b)
+	return id, nil
+}
+
+// roster is the leader's word to one follower.
+type roster struct {
+	term   uint64
+	active wire.ID
+	lib    uint32
+	feed   []wire.ID // replicas of the follower that it is to feed
+}
+
+// maxRoster bounds the replicas in a roster.
+const maxRoster = 1024
+
+func appendRoster(b []byte, r roster) []byte {
+	feed := r.feed[:min(len(r.feed), maxRoster)]
+	b = binary.LittleEndian.AppendUint64(b, r.term)
+	b = append(b, r.active[:]...)
+	b = binary.LittleEndian.AppendUint32(b, r.lib)
+	b = binary.LittleEndian.AppendUint16(b, uint16(len(feed)))
+	for _, id := range feed {
+		b = append(b, id[:]...)
+	}
+	return b
+}
+
+func parseRoster(b []byte) (r roster, err error) {
+	const fixed = 8 + 32 + 4 + 2
+	if len(b) < fixed {
+		return r, fmt.Errorf("roster of %d bytes: %w", len(b), errFeed)
+	}
+	r.term = binary.LittleEndian.Uint64(b)
+	copy(r.active[:], b[8:])
+	r.lib = binary.LittleEndian.Uint32(b[40:])
+	n := int(binary.LittleEndian.Uint16(b[44:]))
+	if n > maxRoster || len(b) != fixed+32*n {
+		return r, fmt.Errorf("roster of %d replicas in %d bytes: %w", n, len(b), errFeed)
+	}
+	r.feed = make([]wire.ID, n)
+	for i := range r.feed {
+		copy(r.feed[i][:], b[fixed+32*i:])
+	}
+	return r, nil
+}

@@ -1,0 +1,210 @@
+package relay
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/thinrelay/thinrelay/dedup"
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/downstream"
+	"github.com/thinrelay/thinrelay/relay/gate"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// inboxUrgent bounds the events waiting for the hub: blocks, votes,
+	// control. A full inbox makes readers wait, and so their peers.
+	inboxUrgent = 1024
+	// inboxBulk bounds the transactions waiting for the hub; more are dropped.
+	inboxBulk = 4096
+	// recordBacklog bounds the records waiting for the observer.
+	recordBacklog = 4096
+	// tickParts is how often the hub looks at the clock: a 20th of a slot.
+	tickParts = 20
+)
+
+// hub owns all state of the node. Only its goroutine (run) touches the fields
+// below the line; other goroutines speak to it through the channels above it.
+type hub struct {
+	urgent  chan event
+	bulk    chan event
+	calls   chan func()
+	applied chan struct{}
+	records chan Record
+
+	mu        sync.Mutex // guards newest alone, and is never held over anything
+	newest    fsm.State
+	hasNewest bool
+
+	// ---
+	cfg   Config
+	log   hclog.Logger
+	clock Clock
+
+	node *Node
+
+	ring   *ring.Ring
+	peers  *ring.Registry
+	gate   *gate.Gate
+	dir    *director.Director
+	sched  *director.Schedule
+	votes  *votes
+	trx    *dedup.Window[[32]byte]
+	round  rounds
+	lead   *leadership
+	seq    uint64 // ordinal of the last block that became known
+	marked bool   // a state has been applied
+
+	replicas   map[*downstream.Replica]*replica
+	replicaSet []*replica
+	ups        map[*upstream.Peer]*upPeer
+	upSet      []*upPeer
+	links      map[*Link]*link
+	linkSet    []*link
+	sources    map[wire.ID]*source
+	leader     *link  // our link to the leader, while we follow
+	heardLIB   uint32 // the last irreversible block, as the leader or an upstream told
+
+	scratch     []*ring.Entry
+	buf         []byte
+	rotated     time.Time
+	lostRecords uint64
+}
+
+func newHub(cfg Config) *hub {
+	r := ring.New(cfg.RingBlocks, cfg.RingBytes)
+	h := &hub{
+		urgent:  make(chan event, inboxUrgent),
+		bulk:    make(chan event, inboxBulk),
+		calls:   make(chan func()),
+		applied: make(chan struct{}, 1),
+		records: make(chan Record, recordBacklog),
+
+		cfg:   cfg,
+		log:   cfg.Logger,
+		clock: cfg.Clock,
+
+		ring:     r,
+		peers:    ring.NewRegistry(r),
+		gate:     gate.New(),
+		dir:      director.New(cfg.Prefer),
+		sched:    director.NewSchedule(cfg.Producers),
+		votes:    newVotes(),
+		trx:      dedup.NewWindow[[32]byte](trxWindow),
+		replicas: make(map[*downstream.Replica]*replica),
+		ups:      make(map[*upstream.Peer]*upPeer),
+		links:    make(map[*Link]*link),
+		sources:  make(map[wire.ID]*source),
+	}
+	return h
+}
+
+// run handles events until ctx ends. Urgent events go before transactions.
+func (h *hub) run(ctx context.Context) {
+	tick := time.NewTicker(h.cfg.SlotLength / tickParts)
+	defer tick.Stop()
+	defer h.releaseAll()
+	for {
+		select {
+		case e := <-h.urgent:
+			h.handle(&e)
+			continue
+		case <-h.applied:
+			h.onApplied()
+			continue
+		default:
+		}
+		select {
+		case e := <-h.urgent:
+			h.handle(&e)
+		case <-h.applied:
+			h.onApplied()
+		case e := <-h.bulk:
+			h.handle(&e)
+		case f := <-h.calls:
+			f()
+		case now := <-tick.C:
+			h.onTick(now)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// releaseAll gives back what the hub still holds when it ends.
+func (h *hub) releaseAll() {
+	for {
+		select {
+		case e := <-h.urgent:
+			e.release()
+		case e := <-h.bulk:
+			e.release()
+		default:
+			h.votes.release()
+			h.ring.Clear()
+			return
+		}
+	}
+}
+
+// call runs f on the hub's goroutine and waits for it. It returns false, f not
+// run, when ctx ends first.
+func (h *hub) call(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	select {
+	case h.calls <- func() { f(); close(done) }:
+		<-done
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// tell hands the hub the newest state of the group; it never blocks. States
+// in between may be skipped.
+func (h *hub) tell(s fsm.State) {
+	h.mu.Lock()
+	h.newest, h.hasNewest = s, true
+	h.mu.Unlock()
+	select {
+	case h.applied <- struct{}{}:
+	default:
+	}
+}
+
+// onApplied takes the newest state over.
+func (h *hub) onApplied() {
+	h.mu.Lock()
+	s, ok := h.newest, h.hasNewest
+	h.hasNewest = false
+	h.mu.Unlock()
+	if !ok {
+		return
+	}
+	h.gate.Applied(s)
+	h.marked = true
+	h.decide()
+	if h.lead != nil {
+		h.pump()
+		h.align()
+	}
+}
+
+// decide marks what the mark names, and its ancestors, as decided: the group
+// has agreed on them, so they may be sent to any upstream at any time.
+func (h *hub) decide() {
+	e := h.ring.Get(wire.ID(h.gate.State().Mark.Last))
+	for ; e != nil && !e.Decided; e = h.ring.Parent(e) {
+		e.Decided = true
+		if !e.Network {
+			e.Emitted = true
+			h.publish(e, nil)
+		}
+	}
+}

@@ -1,0 +1,104 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// ErrProposal is returned by Lead when the group did not take a proposal: what
+// was sent beside it stands, but no more may follow.
+var ErrProposal = errors.New("the group did not take the mark")
+
+// leadership is one term of leading, as the hub sees it.
+type leadership struct {
+	term     uint64
+	began    time.Time
+	proposes chan fsm.Transition // capacity 1: the gate lets one be under way
+}
+
+// Lead makes this relay the one that emits, for one term, until ctx ends or
+// the group refuses a proposal. The caller has passed the group's barrier. It
+// holds the upstream connections for exactly that time; when it returns they
+// are closed and nothing more is emitted.
+func (n *Node) Lead(ctx context.Context, term uint64, group Proposer) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	l := &leadership{term: term, began: time.Now(), proposes: make(chan fsm.Transition, 1)}
+	dialer := upstream.New(n.upstreamConfig())
+	if !n.hub.call(n.done, func() { n.hub.startLead(l) }) {
+		return context.Cause(n.done)
+	}
+	n.dialer.Store(dialer)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := l.propose(ctx, group); err != nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() { cancel(dialer.Run(ctx, upSink{n})) })
+	<-ctx.Done()
+	wg.Wait()
+	n.dialer.CompareAndSwap(dialer, nil)
+	err := context.Cause(ctx)
+	n.hub.call(n.done, func() { n.hub.endLead(l, err) })
+	return err
+}
+
+// propose carries proposals to the group, one at a time, until one fails.
+func (l *leadership) propose(ctx context.Context, group Proposer) error {
+	for {
+		select {
+		case t := <-l.proposes:
+			if err := group.Propose(ctx, t); err != nil {
+				return fmt.Errorf("%w: %w", ErrProposal, err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// propose hands a transition to the group. The gate allows one at a time, so
+// the channel has room.
+func (h *hub) propose(t fsm.Transition) { h.lead.proposes <- t }
+
+// startLead begins a leadership in the hub.
+func (h *hub) startLead(l *leadership) {
+	h.onApplied()
+	h.lead = l
+	h.gate.Lead(l.term)
+	h.round.reset(h.clock.SlotAt(time.Now()))
+	h.record(Record{Kind: Leading, Term: l.term, Name: h.cfg.Name})
+	mark := h.gate.State().Mark
+	if s := h.sources[wire.ID(mark.Source)]; s != nil {
+		h.dir.Adopt(s.id)
+		h.onActive(director.CauseLeading)
+	}
+	for _, r := range h.replicaSet {
+		h.unmute(r)
+	}
+	h.decide()
+	h.pump()
+}
+
+// endLead ends it. Upstreams are gone by now.
+func (h *hub) endLead(l *leadership, err error) {
+	h.lead = nil
+	h.gate.Follow()
+	h.dir.Adopt(wire.ID{})
+	for _, k := range h.linkSet {
+		k.conn.Close(errNotLeader)
+	}
+	for _, r := range h.replicaSet {
+		r.muted = true
+	}
+	h.record(Record{Kind: Following, Term: l.term, Name: h.cfg.Name, Err: err})
+}

@@ -1,0 +1,281 @@
+package relay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+var (
+	// errNotLeader ends the links of a relay that no longer leads.
+	errNotLeader = errors.New("this relay does not lead any more")
+	// errReplaced ends a link when the same relay opens another.
+	errReplaced = errors.New("the same relay has opened another link")
+)
+
+// linkBack is how far below the mark a follower hands a new leader what it
+// has, in blocks: two rounds, so that the successor can re-send them.
+const linkBack = 24
+
+// Link is a stream to another relay of the group.
+type Link struct {
+	name string
+	up   bool // towards the leader
+	conn *conn.Conn
+}
+
+// link is the hub's view of one.
+type link struct {
+	peer
+	l        *Link
+	pending  origin           // announced for the next block
+	ours     wire.ID          // announced for the next vote
+	attached map[wire.ID]bool // replicas at the other relay; true: fit
+	ready    bool             // the follower has said hello
+}
+
+// ServeLink is the leader's end of a follower's feed. It returns why the
+// stream ended; nc is closed by then.
+func (n *Node) ServeLink(ctx context.Context, name string, nc net.Conn) error {
+	return n.serveLink(ctx, &Link{name: name}, nc)
+}
+
+// FollowLink is the follower's end of the feed to the leader.
+func (n *Node) FollowLink(ctx context.Context, leader string, nc net.Conn) error {
+	return n.serveLink(ctx, &Link{name: leader, up: true}, nc)
+}
+
+func (n *Node) serveLink(ctx context.Context, l *Link, nc net.Conn) error {
+	l.conn = conn.New(nc, conn.Config{Logger: n.cfg.Logger.Named("link").With("relay", l.name)})
+	l.conn.Start()
+	n.hub.postUrgent(n.done, event{kind: evUp, link: l})
+	err := l.conn.Serve(ctx, func(f *wire.Frame) error {
+		return n.hub.post(ctx, event{kind: evFrame, link: l, frame: f})
+	})
+	n.hub.postUrgent(n.done, event{kind: evDown, link: l, err: err})
+	return err
+}
+
+// fromLink handles an event of a link.
+func (h *hub) fromLink(e *event) {
+	k := h.links[e.link]
+	switch {
+	case e.kind == evUp:
+		h.linkUp(e.link)
+	case k == nil:
+	case e.kind == evDown:
+		h.linkDown(k, e.err)
+	default:
+		if err := h.linkFrame(k, e); err != nil {
+			k.conn.Close(err)
+		}
+	}
+}
+
+func (h *hub) linkUp(l *Link) {
+	for _, old := range h.links {
+		if old.name == l.name && old.l.up == l.up {
+			old.conn.Close(errReplaced)
+			h.linkDown(old, errReplaced)
+		}
+	}
+	number, err := h.peers.Join()
+	if err != nil {
+		l.conn.Close(fmt.Errorf("take link of %s: %w", l.name, err))
+		return
+	}
+	k := &link{peer: peer{number: number, conn: l.conn, name: l.name}, l: l, attached: make(map[wire.ID]bool)}
+	k.link = k
+	h.links[l] = k
+	h.record(Record{Kind: LinkUp, Name: l.name})
+	if l.up {
+		h.leader = k
+		h.introduce(k)
+	} else {
+		k.behind = true // until its hello says what it has
+	}
+}
+
+func (h *hub) linkDown(k *link, err error) {
+	if h.links[k.l] == nil {
+		return
+	}
+	delete(h.links, k.l)
+	h.linkSet = without(h.linkSet, k)
+	h.peers.Leave(k.number)
+	for id := range k.attached {
+		h.detach(k, id)
+	}
+	if h.leader == k {
+		h.leader = nil
+	}
+	h.record(Record{Kind: LinkDown, Name: k.name, Err: err})
+	h.sendRosters()
+}
+
+// introduce tells a new leader who is connected here and what this relay has
+// that the leader may lack.
+func (h *hub) introduce(k *link) {
+	var tip wire.ID
+	if t := h.ring.Tip(); t != nil {
+		tip = t.Block.ID
+	}
+	h.sendFeed(k, typeHello, appendHello(h.buf[:0], tip))
+	for _, r := range h.replicaSet {
+		h.sendAttach(r)
+	}
+	height := h.gate.State().Mark.Height()
+	if t := h.ring.Tip(); t != nil {
+		height = min(height, t.Block.Num())
+		for num := height - min(height, linkBack); num <= t.Block.Num()+1; num++ {
+			h.ring.At(num, func(e *ring.Entry) bool {
+				return h.give(&k.peer, e) == supplyDone
+			})
+		}
+	}
+}
+
+// linkFrame handles one frame of a link.
+func (h *hub) linkFrame(k *link, e *event) error {
+	body := e.frame.Body()
+	switch e.frame.Type() {
+	case typeHello:
+		tip, err := parseHello(body)
+		if err != nil {
+			return err
+		}
+		h.onHello(k, tip)
+	case typeAttach:
+		a, err := parseAttach(body)
+		if err != nil {
+			return err
+		}
+		h.onAttach(k, a)
+	case typeDetach:
+		id, err := parseNodeID(body)
+		if err != nil {
+			return err
+		}
+		h.detach(k, id)
+		h.sendRosters()
+	case typeOrigin:
+		o, err := parseOrigin(body)
+		if err != nil {
+			return err
+		}
+		h.onOrigin(k, o)
+	case typeOurs:
+		id, err := parseNodeID(body)
+		if err != nil {
+			return err
+		}
+		k.ours = id
+	case typeRoster:
+		r, err := parseRoster(body)
+		if err != nil {
+			return err
+		}
+		h.onRoster(k, r)
+	case wire.TypeBlock:
+		h.onLinkBlock(k, e)
+	case wire.TypeVote:
+		h.onLinkVote(k, e)
+	case wire.TypeTransaction:
+		h.onTransaction(e.frame, &k.peer, k.l.up)
+	}
+	return nil
+}
+
+// onHello starts feeding a follower, from what it has.
+func (h *hub) onHello(k *link, tip wire.ID) {
+	if k.ready || k.l.up {
+		return
+	}
+	k.ready, k.behind = true, false
+	h.linkSet = append(h.linkSet, k)
+	if e := h.ring.Get(tip); e != nil {
+		h.ring.Note(e, k.number)
+	} else if t := h.ring.Tip(); t != nil {
+		k.floor = max(h.ring.Lowest(), t.Block.Num()-min(t.Block.Num(), 2*linkBack)) - 1
+	}
+	h.resumePeer(&k.peer)
+	h.votes.replay(k.conn)
+	h.sendRosters()
+}
+
+// onLinkBlock takes a block from another relay: of the network, or with its
+// origin, of ours.
+func (h *hub) onLinkBlock(k *link, e *event) {
+	o := k.pending
+	k.pending = origin{}
+	if o.block != e.block.ID {
+		o = origin{}
+	}
+	if k.l.up {
+		h.rebase(e.block)
+	}
+	if (o.source == wire.ID{}) {
+		h.onNetworkBlock(e.block, e.frame, &k.peer)
+		return
+	}
+	h.onSignedBlock(k, e.block, e.frame, o, e.at)
+}
+
+// onSignedBlock takes a block of ours from another relay.
+func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at time.Time) {
+	if !k.l.up {
+		h.onOurBlock(b, f, ring.Origin{ID: o.source, Watched: o.watched || o.emitted}, &k.peer, at)
+		return
+	}
+	e := h.keep(b, f)
+	if e == nil {
+		return
+	}
+	h.ring.Note(e, k.number)
+	if !e.From(o.source) {
+		e.Origins = append(e.Origins, ring.Origin{ID: o.source, Watched: o.watched})
+	}
+	if o.emitted {
+		e.Emitted = true
+		h.publish(e, &k.peer)
+	}
+}
+
+// onOrigin takes word of who signed a block: one that is here, or the next.
+func (h *hub) onOrigin(k *link, o origin) {
+	if e := h.ring.Get(o.block); e != nil {
+		h.onSignedBlock(k, e.Block, e.Frame, o, time.Now())
+		return
+	}
+	k.pending = o
+}
+
+// rebase empties the ring when the leader's next block does not link to it:
+// this relay was away for longer than the leader's ring reaches back.
+func (h *hub) rebase(b wire.Block) {
+	tip := h.ring.Tip()
+	if tip != nil && b.Num() > tip.Block.Num()+1 && h.ring.Get(b.Previous) == nil {
+		h.ring.Clear()
+	}
+}
+
+// onLinkVote takes a vote from another relay: by ours when announced so, else
+// by others.
+func (h *hub) onLinkVote(k *link, e *event) {
+	source := k.ours
+	k.ours = wire.ID{}
+	switch {
+	case source == wire.ID{} && k.l.up:
+		h.onOthersVote(e.frame, &k.peer)
+	case source != wire.ID{} && k.l.up:
+		h.spreadOurVote(e.frame, source)
+	case source != wire.ID{}:
+		h.onOurVote(e.frame, source, e.at)
+	}
+}

@@ -1,0 +1,114 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// keep adds a block to the ring. It returns nil for a block that lies outside
+// the span the ring can hold around its tip: bytes from a peer must not be
+// able to push the chain out of the ring.
+func (h *hub) keep(b wire.Block, f *wire.Frame) *ring.Entry {
+	if tip := h.ring.Tip(); tip != nil && b.Num() > tip.Block.Num()+uint32(h.cfg.RingBlocks) {
+		return nil
+	}
+	e, isNew := h.ring.Add(b, f)
+	if isNew {
+		h.seq++
+		e.Seen = h.seq
+	}
+	return e
+}
+
+// onNetworkBlock takes a block that the network has: from an upstream, or,
+// while following, from the leader. from is the peer it came from.
+func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entry {
+	e := h.keep(b, f)
+	if e == nil {
+		return nil
+	}
+	if from != nil {
+		h.ring.Note(e, from.number)
+	}
+	if e.Network {
+		return e
+	}
+	e.Network = true
+	h.publish(e, from)
+	if h.lead != nil && e.Public {
+		h.onNewParent(e)
+	}
+	return e
+}
+
+// publish makes e public once its parent is, gives it to all who hear the
+// network, and does the same for children that were waiting for it. The first
+// block of an empty ring needs no parent.
+func (h *hub) publish(e *ring.Entry, from *peer) {
+	if e.Public {
+		return
+	}
+	parent := h.ring.Parent(e)
+	if h.ring.Tip() != nil && (parent == nil || !parent.Public) {
+		return
+	}
+	h.publishOne(e, from)
+	for more := true; more; {
+		more = false
+		h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
+			if child.Public || child.Block.Previous != e.Block.ID || !(child.Network || child.Decided) {
+				return true
+			}
+			h.publishOne(child, nil)
+			e, more = child, true
+			return false
+		})
+	}
+}
+
+// publishOne is publish for one block.
+func (h *hub) publishOne(e *ring.Entry, from *peer) {
+	h.ring.Publish(e)
+	h.sched.Observe(e.Block.Slot, e.Block.Producer)
+	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
+	for _, l := range h.linkSet {
+		if &l.peer != from {
+			h.supply(&l.peer, e)
+		}
+	}
+	for _, r := range h.replicaSet {
+		h.tellReplica(r, e)
+	}
+	h.votes.flush(h, e.Block.ID)
+}
+
+func firstOrigin(e *ring.Entry) wire.ID {
+	if len(e.Origins) == 0 {
+		return wire.ID{}
+	}
+	return e.Origins[0].ID
+}
+
+// fillGap asks the upstream for what lies between the ring and a block whose
+// parent is not known, at most once a second.
+func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
+	tip := h.ring.Tip()
+	if e.Public || tip == nil || now.Sub(u.asked) < time.Second {
+		return
+	}
+	from, to := tip.Block.Num()+1, e.Block.Num()-1
+	if from > to { // a fork below our tip: from what is final on
+		from = max(u.up.Root().Num()+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
+	}
+	if from > to {
+		return
+	}
+	u.asked = now
+	u.up.RequestRange(from, to)
+}
+
+// forkDepth is how far back a fork is fetched, in blocks: a legacy chain's
+// finality lags some 330 blocks (p2p notes, 14.9).
+const forkDepth = 400

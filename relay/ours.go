@@ -1,0 +1,205 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/gate"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// onOurBlock takes a block that a replica signed: it is kept, with its origin,
+// and offered to the gate (by the leader) or sent to the leader.
+func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer, at time.Time) {
+	name := h.sourceName(o.ID)
+	if !h.sched.IsOurs(b.Producer) {
+		h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.NotOurs})
+		return
+	}
+	e := h.keep(b, f)
+	if e == nil {
+		h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.Unlinked})
+		return
+	}
+	h.ring.Note(e, from.number)
+	if e.From(o.ID) {
+		return
+	}
+	if h.hasChild(b.Previous, b.Num(), o.ID) {
+		o.Watched = false
+		h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: name})
+	}
+	e.Origins = append(e.Origins, o)
+	h.dir.Forgive(o.ID)
+	if h.lead == nil {
+		h.passUp(e, o)
+		return
+	}
+	h.offer(e, o, at)
+}
+
+// hasChild reports whether the ring holds a child of previous by the source.
+func (h *hub) hasChild(previous wire.ID, num uint32, source wire.ID) bool {
+	found := false
+	h.ring.At(num, func(e *ring.Entry) bool {
+		found = e.Block.Previous == previous && e.From(source)
+		return !found
+	})
+	return found
+}
+
+// offer puts a block of ours before the gate and does what it says.
+func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
+	v := h.ask(e, o)
+	switch v.Action {
+	case gate.Emit:
+		h.emit(e, o, at)
+		h.propose(v.Propose)
+	case gate.Reserve:
+		h.propose(v.Propose)
+		h.round.wish = wish{e.Block.ID, o.ID}
+	case gate.Wait:
+		h.round.wish = wish{e.Block.ID, o.ID}
+	case gate.Refuse:
+		h.record(Record{Kind: Refused, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID), Reason: v.Reason})
+	}
+}
+
+// ask is what the gate says of e. A block that would need the mark moved to
+// its parent is put before the gate only when its source may speak.
+func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
+	mark := h.gate.State().Mark
+	var parent gate.Parent
+	if p := h.ring.Parent(e); p != nil {
+		parent = gate.Parent{Public: p.Network, Slot: uint32(p.Block.Slot)}
+	}
+	if parent.Public && wire.ID(mark.Last) != e.Block.Previous && !h.maySpeak(o.ID) && e.Block.Num() > mark.Height() {
+		return gate.Verdict{Action: gate.Refuse, Reason: gate.Source}
+	}
+	return h.gate.Offer(gate.Block{
+		ID:       fsm.BlockID(e.Block.ID),
+		Previous: fsm.BlockID(e.Block.Previous),
+		Slot:     uint32(e.Block.Slot),
+		Source:   fsm.NodeID(o.ID),
+		Watched:  o.Watched,
+	}, parent)
+}
+
+// maySpeak reports whether the right to follow the network's chain may be
+// reserved for the source: the active replica, or, where all replicas sign,
+// whoever is first while the active one is silent.
+func (h *hub) maySpeak(id wire.ID) bool {
+	active := h.dir.Active()
+	if active == id {
+		return true
+	}
+	if active == (wire.ID{}) || (h.mode() == director.Passive && !h.fit(active)) {
+		h.dir.Adopt(id)
+		h.onActive(director.CauseChosen)
+		return true
+	}
+	return false
+}
+
+// emit sends a granted block: first to the upstreams, then to everyone else.
+func (h *hub) emit(e *ring.Entry, o ring.Origin, at time.Time) {
+	e.Decided, e.Emitted = true, true
+	for _, u := range h.upSet {
+		h.supplyUp(u, e)
+	}
+	now := time.Now()
+	h.round.emitted(e.Block.Slot)
+	h.record(Record{
+		Kind: Forwarded, At: now, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID),
+		Delay: now.Sub(at), Lead: h.clock.TimeOf(e.Block.Slot).Sub(now),
+	})
+	h.publish(e, nil)
+}
+
+// pump offers again what waits for the mark: children of it by its source,
+// then the block that last had to wait.
+func (h *hub) pump() {
+	if h.lead == nil || h.gate.Outstanding() {
+		return
+	}
+	mark := h.gate.State().Mark
+	h.offerChildren(wire.ID(mark.Last), mark.Height(), wire.ID(mark.Source))
+	if h.gate.Outstanding() {
+		return
+	}
+	w := h.round.wish
+	e := h.ring.Get(w.block)
+	if e == nil || e.Decided || e.Block.Num() <= mark.Height() {
+		h.round.wish = wish{}
+		return
+	}
+	h.offerOrigin(e, w.source)
+}
+
+// onNewParent offers the active replica's block that came before its parent
+// was known to be on the network.
+func (h *hub) onNewParent(parent *ring.Entry) {
+	if !h.gate.Outstanding() {
+		h.offerChildren(parent.Block.ID, parent.Block.Num(), h.dir.Active())
+	}
+}
+
+// offerChildren offers the source's children of a block that wait in the ring.
+func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
+	if (source == wire.ID{}) {
+		return
+	}
+	var child *ring.Entry
+	h.ring.At(height+1, func(e *ring.Entry) bool {
+		if e.Block.Previous == parent && !e.Decided && e.From(source) {
+			child = e // the ring lists the newest first: keep the oldest
+		}
+		return true
+	})
+	if child != nil {
+		h.offerOrigin(child, source)
+	}
+}
+
+// offerOrigin offers e as the block of one of its origins.
+func (h *hub) offerOrigin(e *ring.Entry, source wire.ID) {
+	for _, o := range e.Origins {
+		if o.ID == source {
+			h.offer(e, o, time.Now())
+			return
+		}
+	}
+}
+
+// align keeps the mark where our next block will need it: on the network's
+// tip when the next slot is ours, and with the active replica. Doing so ahead
+// of time saves the next block a round trip through the group.
+func (h *hub) align() {
+	active := h.dir.Active()
+	tip := h.ring.Tip()
+	if h.lead == nil || tip == nil || h.gate.Outstanding() || (active == wire.ID{}) {
+		return
+	}
+	mark := h.gate.State().Mark
+	to := fsm.Mark{Last: mark.Last, Slot: mark.Slot, Source: fsm.NodeID(active)}
+	if tip.Block.Num() > mark.Height() {
+		if !tip.Network || !h.nextIsOurs(tip) {
+			return
+		}
+		to.Last, to.Slot = fsm.BlockID(tip.Block.ID), uint32(tip.Block.Slot)
+	} else if wire.ID(mark.Last) != tip.Block.ID {
+		return
+	}
+	if t, ok := h.gate.Move(to); ok {
+		h.propose(t)
+	}
+}
+
+// nextIsOurs reports whether the slot after the tip, or the one that is being
+// built now if that is later, is known to be ours.
+func (h *hub) nextIsOurs(tip *ring.Entry) bool {
+	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
+	return h.sched.Ours(next) || h.sched.Ours(tip.Block.Slot+1)
+}

@@ -1,0 +1,313 @@
+package relay
+
+import (
+	"slices"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/downstream"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// replica is the hub's view of a nodeos that dialled this relay.
+type replica struct {
+	peer
+	r        *downstream.Replica
+	id       wire.ID
+	version  int
+	observer bool
+	// since is the ordinal of the last block known when it connected: children
+	// of later blocks cannot have been missed.
+	since uint64
+	// syncing: too far behind for the ring; it gets blocks by sync_request and
+	// nothing live (p2p notes, 4.3 iii).
+	syncing bool
+	// muted: another relay of the group feeds it.
+	muted bool
+	// said is the state last reported.
+	said string
+}
+
+// replicaSink passes what replicas say to the hub.
+type replicaSink struct{ n *Node }
+
+var _ downstream.Sink = replicaSink{}
+
+// ReplicaUp implements downstream.Sink.
+func (s replicaSink) ReplicaUp(r *downstream.Replica) {
+	s.n.hub.postUrgent(s.n.done, event{kind: evUp, replica: r})
+}
+
+// ReplicaDown implements downstream.Sink.
+func (s replicaSink) ReplicaDown(r *downstream.Replica, err error) {
+	s.n.hub.postUrgent(s.n.done, event{kind: evDown, replica: r, err: err})
+}
+
+// ReplicaFrame implements downstream.Sink.
+func (s replicaSink) ReplicaFrame(r *downstream.Replica, f *wire.Frame) {
+	if err := s.n.hub.post(s.n.done, event{kind: evFrame, replica: r, frame: f}); err != nil {
+		r.Conn().Close(err)
+	}
+}
+
+// fromReplica handles an event of a replica.
+func (h *hub) fromReplica(e *event) {
+	r := h.replicas[e.replica]
+	switch {
+	case e.kind == evUp:
+		h.replicaUp(e.replica)
+	case r == nil:
+	case e.kind == evDown:
+		h.replicaDown(r, e.err)
+	default:
+		if err := h.replicaFrame(r, e); err != nil {
+			r.conn.Close(err)
+		}
+	}
+}
+
+func (h *hub) replicaUp(d *downstream.Replica) {
+	number, err := h.peers.Join()
+	if err != nil {
+		d.Conn().Close(err)
+		return
+	}
+	r := &replica{
+		peer: peer{number: number, conn: d.Conn(), name: d.Agent()},
+		r:    d, id: d.NodeID(), version: d.Version(), since: h.seq,
+		observer: slices.Contains(h.cfg.Observers, d.Agent()),
+		muted:    h.lead == nil,
+	}
+	h.replicas[d] = r
+	h.replicaSet = append(h.replicaSet, r)
+	h.sourceOf(r.id, r.name, r.observer).local = r
+	h.record(Record{Kind: ReplicaUp, Source: r.id, Name: r.name, Text: d.Addr().String()})
+	hs := d.Handshake()
+	h.locate(r, &hs)
+	h.sendAttach(r)
+	h.sendRosters()
+	if h.lead != nil {
+		h.direct(time.Now())
+	}
+}
+
+func (h *hub) replicaDown(r *replica, err error) {
+	delete(h.replicas, r.r)
+	h.replicaSet = without(h.replicaSet, r)
+	h.peers.Leave(r.number)
+	h.record(Record{Kind: ReplicaDown, Source: r.id, Name: r.name, Err: err})
+	if s := h.sources[r.id]; s != nil && s.local == r {
+		s.local = nil
+		h.dropSource(s)
+		h.sendDetach(r.id)
+	}
+	h.sendRosters()
+	if h.lead != nil {
+		h.direct(time.Now())
+	}
+}
+
+// replicaFrame handles one frame of a replica.
+func (h *hub) replicaFrame(r *replica, e *event) error {
+	body := e.frame.Body()
+	switch e.frame.Type() {
+	case wire.TypeBlock:
+		h.onOurBlock(e.block, e.frame, ring.Origin{ID: r.id, Watched: h.watched(r, e.block.Previous)}, &r.peer, e.at)
+	case wire.TypeVote:
+		h.onOurVote(e.frame, r.id, e.at)
+	case wire.TypeTransaction:
+		h.onTransaction(e.frame, &r.peer, false)
+	case wire.TypeHandshake:
+		hs, err := wire.ParseHandshake(body)
+		if err != nil {
+			return err
+		}
+		h.locate(r, &hs)
+	case wire.TypeSyncRequest:
+		q, err := wire.ParseSyncRequest(body)
+		if err != nil {
+			return err
+		}
+		r.r.Sync(h.node.done, h.fetcher(), q.Start, q.End)
+	case wire.TypeRequest:
+		q, err := wire.ParseRequest(body)
+		if err != nil {
+			return err
+		}
+		h.onRequest(r, &q)
+	}
+	return nil
+}
+
+// watched reports whether the replica has been heard since before the block
+// became known here: then its first child of it cannot have been missed.
+func (h *hub) watched(r *replica, previous wire.ID) bool {
+	p := h.ring.Get(previous)
+	return p != nil && p.Seen > r.since
+}
+
+// onRequest answers a catch-up request: what the replica lacks is pushed.
+func (h *hub) onRequest(r *replica, q *wire.Request) {
+	if q.ReqBlocks.Mode != wire.ModeCatchUp {
+		return
+	}
+	if len(q.ReqBlocks.IDs) > 0 {
+		if e := h.ring.Get(q.ReqBlocks.IDs[0]); e != nil {
+			h.ring.Note(e, r.number)
+		}
+	}
+	h.catchUp(r)
+}
+
+// locate places a replica on the chain by its handshake, and gives it what it
+// lacks: from the ring, or by telling it to sync (p2p notes, 4.3 i-iii).
+func (h *hub) locate(r *replica, hs *wire.Handshake) {
+	h.ring.Forget(r.number)
+	r.floor, r.rootID = hs.RootNum, hs.RootID
+	if e := h.ring.Get(hs.HeadID); e != nil && e.Public {
+		h.ring.Note(e, r.number)
+	}
+	h.setSyncing(r, false)
+	h.catchUp(r)
+}
+
+// catchUp gives the replica everything up to the tip.
+func (h *hub) catchUp(r *replica) {
+	if tip := h.ring.Tip(); tip != nil {
+		h.tellReplica(r, tip)
+	}
+}
+
+// tellReplica gives a replica a public block and what it lacks before it, if
+// it hears the chain live.
+func (h *hub) tellReplica(r *replica, e *ring.Entry) {
+	if r.muted || r.syncing || h.withheld(r, e) {
+		return
+	}
+	switch h.supply(&r.peer, e) {
+	case supplyUnlinked:
+		h.startSync(r)
+	case supplyBehind:
+		h.replicaState(r)
+	case supplyDone:
+	}
+}
+
+// withheld reports whether a block of ours must not reach the replica yet.
+// Releases before Spring drop a sibling's block while they produce, and Leap 5
+// then refuses it for ever as a duplicate: they get it when the round is over,
+// with the first block of another round (p2p notes, 7.2 and trap 14).
+func (h *hub) withheld(r *replica, e *ring.Entry) bool {
+	return r.version < wire.ProtoVotes && h.mode() == director.Passive && !r.observer &&
+		h.sched.IsOurs(e.Block.Producer) && !e.From(r.id) &&
+		e.Block.Slot/director.RoundSlots == h.clock.SlotAt(time.Now())/director.RoundSlots
+}
+
+// startSync tells a replica that is too far behind for the ring to ask for
+// blocks up to the last irreversible one.
+func (h *hub) startSync(r *replica) {
+	tip, lib := h.ring.Tip(), h.lib()
+	if lib <= r.floor {
+		return // nothing final to sync to yet
+	}
+	h.setSyncing(r, true)
+	n := wire.Notice{
+		KnownTrx:    wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: lib},
+		KnownBlocks: wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: tip.Block.Num(), IDs: []wire.ID{tip.Block.ID}},
+	}
+	if r.version >= wire.ProtoBlockRange {
+		n.KnownBlocks.IDs = append(n.KnownBlocks.IDs, wire.StartID(1))
+	}
+	f := wire.Encode(&n)
+	r.conn.Send(conn.Control, f)
+	f.Release()
+}
+
+func (h *hub) setSyncing(r *replica, syncing bool) {
+	if r.syncing == syncing {
+		return
+	}
+	r.syncing = syncing
+	h.replicaState(r)
+}
+
+// replicaState says what became of a replica, to the operator and the leader.
+func (h *hub) replicaState(r *replica) {
+	text := "live"
+	switch {
+	case r.syncing:
+		text = "syncing"
+	case r.behind:
+		text = "behind"
+	}
+	if text != r.said {
+		r.said = text
+		h.record(Record{Kind: ReplicaState, Source: r.id, Name: r.name, Text: text})
+		h.sendAttach(r)
+	}
+}
+
+// unmute begins to feed a replica that another relay fed until now. What that
+// one gave it is not known here: the last blocks are given again, which costs
+// a replica that has them nothing.
+func (h *hub) unmute(r *replica) {
+	if !r.muted {
+		return
+	}
+	r.muted = false
+	if tip := h.ring.Tip(); tip != nil {
+		r.floor = max(r.floor, tip.Block.Num()-min(tip.Block.Num(), linkBack))
+	}
+	h.catchUp(r)
+}
+
+// resume goes on with peers whose queue was full and has drained.
+func (h *hub) resume(time.Time) {
+	for _, r := range h.replicaSet {
+		if r.resumable() {
+			r.behind = false
+			h.catchUp(r)
+			h.replicaState(r)
+		}
+	}
+	for _, u := range h.upSet {
+		h.resumePeer(&u.peer)
+	}
+	for _, k := range h.linkSet {
+		h.resumePeer(&k.peer)
+	}
+}
+
+// resumePeer is resume for an upstream or a link.
+func (h *hub) resumePeer(p *peer) {
+	if p.behind && !p.resumable() {
+		return
+	}
+	p.behind = false
+	if p.link == nil {
+		h.supplyDecided(p)
+		return
+	}
+	if tip := h.ring.Tip(); tip != nil {
+		h.supply(p, tip)
+	}
+}
+
+// lib returns the number of the last irreversible block: by the headers in the
+// ring where the chain has them (Savanna), else what peers have told.
+func (h *hub) lib() uint32 {
+	tip := h.ring.Tip()
+	if tip != nil && tip.Block.QCClaim.Present {
+		if claimed := h.ring.Ancestor(tip, tip.Block.QCClaim.Num); claimed != nil {
+			if lib, ok := wire.Finality(tip.Block, claimed.Block); ok {
+				h.heardLIB = max(h.heardLIB, lib)
+			}
+		}
+	}
+	for _, u := range h.upSet {
+		h.heardLIB = max(h.heardLIB, u.up.Root().Num())
+	}
+	return h.heardLIB
+}

@@ -1,0 +1,217 @@
+// Package ring keeps the recent raw blocks of the chain and who has which.
+//
+// It is what lets a relay without chain state fill gaps: whoever lacks a block
+// that the ring holds can be given it, parents first. It guarantees a bound on
+// blocks and bytes, holds exactly one reference to each frame it keeps, and
+// allocates nothing per block in steady state. It does no I/O, reads no clock,
+// starts no goroutine, and never chooses between forks: it keeps them all.
+package ring
+
+import "github.com/thinrelay/thinrelay/relay/wire"
+
+// Entry is one block in the ring. All fields but Block and Frame are its
+// owner's to write.
+type Entry struct {
+	Block wire.Block
+	// Frame is the raw block; the ring owns one reference while the entry is
+	// in it.
+	Frame *wire.Frame
+	// Origins are the replicas that sent the block: none for a block of the
+	// network, several where idle replicas sign the same bytes.
+	Origins []Origin
+	// Network: an upstream has sent the block.
+	Network bool
+	// Emitted: the cluster has forwarded the block, as far as this relay knows.
+	Emitted bool
+	// Decided: the mark names the block or a descendant, or this relay's gate
+	// has granted it: it may be sent to any upstream, any number of times.
+	Decided bool
+	// Public: the block may be given to replicas (see Publish).
+	Public bool
+	// Seen is the owner's ordinal of when the block became known.
+	Seen uint64
+
+	has  Peers
+	next *Entry // another block of the same height
+}
+
+// Origin is a replica that sent a block.
+type Origin struct {
+	ID wire.ID
+	// Watched: see gate.Block.
+	Watched bool
+}
+
+// From reports whether the replica sent the block.
+func (e *Entry) From(id wire.ID) bool {
+	for i := range e.Origins {
+		if e.Origins[i].ID == id {
+			return true
+		}
+	}
+	return false
+}
+
+// Has reports whether the peer is known to have the block.
+func (e *Entry) Has(p Peer) bool { return e.has.has(p) }
+
+// Ring holds blocks by id and by height.
+type Ring struct {
+	byID      map[wire.ID]*Entry
+	byNum     map[uint32]*Entry
+	lowest    uint32 // no block below it is held
+	tip       *Entry
+	bytes     int
+	maxBlocks int
+	maxBytes  int
+	free      *Entry
+}
+
+// New returns a ring of at most maxBlocks heights and maxBytes bytes.
+func New(maxBlocks, maxBytes int) *Ring {
+	return &Ring{
+		byID:      make(map[wire.ID]*Entry, maxBlocks),
+		byNum:     make(map[uint32]*Entry, maxBlocks),
+		maxBlocks: maxBlocks,
+		maxBytes:  maxBytes,
+	}
+}
+
+// Len returns how many blocks the ring holds.
+func (r *Ring) Len() int { return len(r.byID) }
+
+// Bytes returns how many bytes of frames the ring holds.
+func (r *Ring) Bytes() int { return r.bytes }
+
+// Lowest returns the lowest height that the ring may hold; 0 when empty.
+func (r *Ring) Lowest() uint32 {
+	if len(r.byID) == 0 {
+		return 0
+	}
+	return r.lowest
+}
+
+// Get returns the block with the given id, nil when it is not held.
+func (r *Ring) Get(id wire.ID) *Entry { return r.byID[id] }
+
+// Parent returns the parent of e, nil when it is not held.
+func (r *Ring) Parent(e *Entry) *Entry { return r.byID[e.Block.Previous] }
+
+// Tip returns the highest public block (the first seen of that height), nil
+// when there is none.
+func (r *Ring) Tip() *Entry { return r.tip }
+
+// Add keeps a block and takes a reference of its own to the frame. It returns
+// the entry and true, or the entry already held and false. A block lower than
+// all that a full ring holds is not kept: nil, false.
+func (r *Ring) Add(b wire.Block, f *wire.Frame) (*Entry, bool) {
+	if e := r.byID[b.ID]; e != nil {
+		return e, false
+	}
+	num := b.Num()
+	if len(r.byID) > 0 && num < r.lowest && r.full(num) {
+		return nil, false
+	}
+	e := r.take()
+	e.Block, e.Frame = b, f.Retain()
+	e.next = r.byNum[num]
+	r.byNum[num] = e
+	r.byID[b.ID] = e
+	r.bytes += f.Len()
+	if len(r.byID) == 1 || num < r.lowest {
+		r.lowest = num
+	}
+	r.shrink(num)
+	return e, true
+}
+
+// Publish marks e as public, and moves the tip to it when it is higher.
+func (r *Ring) Publish(e *Entry) {
+	e.Public = true
+	if r.tip == nil || e.Block.Num() > r.tip.Block.Num() {
+		r.tip = e
+	}
+}
+
+// At calls yield for each block of the given height until it returns false.
+func (r *Ring) At(num uint32, yield func(*Entry) bool) {
+	for e := r.byNum[num]; e != nil; {
+		next := e.next
+		if !yield(e) {
+			return
+		}
+		e = next
+	}
+}
+
+// Ancestor returns the ancestor of e (or e itself) at the given height, nil
+// when it is not held.
+func (r *Ring) Ancestor(e *Entry, num uint32) *Entry {
+	for e != nil && e.Block.Num() > num {
+		e = r.Parent(e)
+	}
+	if e == nil || e.Block.Num() != num {
+		return nil
+	}
+	return e
+}
+
+// Clear forgets every block.
+func (r *Ring) Clear() {
+	for _, e := range r.byID {
+		r.release(e)
+	}
+	clear(r.byID)
+	clear(r.byNum)
+	r.tip, r.bytes, r.lowest = nil, 0, 0
+}
+
+// full reports whether keeping a block of height num would exceed the span.
+func (r *Ring) full(num uint32) bool {
+	return r.tip != nil && int64(r.tip.Block.Num())-int64(num) >= int64(r.maxBlocks)
+}
+
+// shrink evicts the lowest heights until the bounds hold, never height keep.
+func (r *Ring) shrink(keep uint32) {
+	for r.lowest < keep && (len(r.byNum) > r.maxBlocks || r.bytes > r.maxBytes) {
+		r.evict(r.lowest)
+		r.lowest++
+	}
+	for r.lowest < keep && r.byNum[r.lowest] == nil {
+		r.lowest++
+	}
+}
+
+// evict forgets the blocks of one height.
+func (r *Ring) evict(num uint32) {
+	e := r.byNum[num]
+	delete(r.byNum, num)
+	for e != nil {
+		next := e.next
+		delete(r.byID, e.Block.ID)
+		if r.tip == e {
+			r.tip = nil
+		}
+		r.bytes -= e.Frame.Len()
+		r.release(e)
+		e = next
+	}
+}
+
+// take returns an empty entry, a used one if possible.
+func (r *Ring) take() *Entry {
+	e := r.free
+	if e == nil {
+		return &Entry{}
+	}
+	r.free = e.next
+	e.next = nil
+	return e
+}
+
+// release gives e's frame back and keeps e for later.
+func (r *Ring) release(e *Entry) {
+	e.Frame.Release()
+	*e = Entry{Origins: e.Origins[:0], next: r.free}
+	r.free = e
+}

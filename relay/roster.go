@@ -1,0 +1,161 @@
+package relay
+
+import (
+	"slices"
+
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// without returns set less x; order is kept.
+func without[T comparable](set []T, x T) []T {
+	if i := slices.Index(set, x); i >= 0 {
+		return slices.Delete(set, i, i+1)
+	}
+	return set
+}
+
+// sendFeed sends a message of the feed. A full queue ends the link: its state
+// would no longer be whole, and a new one starts from the beginning.
+func (h *hub) sendFeed(k *link, t wire.Type, body []byte) bool {
+	h.buf = body[:0]
+	f := wire.RawFrame(t, body)
+	ok := k.conn.Send(conn.Control, f)
+	f.Release()
+	if !ok {
+		k.conn.Close(conn.ErrSlowReader)
+	}
+	return ok
+}
+
+// sendOrigin announces who signed the block that is sent next. A block that
+// the network has needs no announcement.
+func (h *hub) sendOrigin(p *peer, e *ring.Entry) bool {
+	if e.Network {
+		return true
+	}
+	for _, o := range e.Origins {
+		if !h.sendFeed(p.link, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted})) {
+			return false
+		}
+	}
+	return true
+}
+
+// passUp sends a replica's block to the leader.
+func (h *hub) passUp(e *ring.Entry, o ring.Origin) {
+	k := h.leader
+	if k == nil {
+		return
+	}
+	if h.sendFeed(k, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted})) && !e.Has(k.number) {
+		if k.conn.Send(conn.Blocks, e.Frame) {
+			h.ring.Note(e, k.number)
+		}
+	}
+}
+
+// passVoteUp sends a vote of a node of ours to the leader.
+func (h *hub) passVoteUp(f *wire.Frame, source wire.ID) {
+	if h.leader != nil {
+		h.sendOurVote(h.leader, f, source)
+	}
+}
+
+// sendOurVote sends a vote of a node of ours, announced as such.
+func (h *hub) sendOurVote(k *link, f *wire.Frame, source wire.ID) {
+	if h.sendFeed(k, typeOurs, append(h.buf[:0], source[:]...)) {
+		k.conn.Send(conn.Control, f)
+	}
+}
+
+// sendAttach tells the leader of a replica here, and of its state.
+func (h *hub) sendAttach(r *replica) {
+	if k := h.leader; k != nil {
+		h.sendFeed(k, typeAttach, appendAttach(h.buf[:0], attach{r.id, r.observer, !r.syncing && !r.behind, r.name}))
+	}
+}
+
+// sendDetach tells the leader that a replica here is gone.
+func (h *hub) sendDetach(id wire.ID) {
+	if k := h.leader; k != nil {
+		h.sendFeed(k, typeDetach, append(h.buf[:0], id[:]...))
+	}
+}
+
+// onAttach takes note of a replica at a follower.
+func (h *hub) onAttach(k *link, a attach) {
+	if k.l.up {
+		return
+	}
+	s := h.sourceOf(a.id, a.name, a.observer)
+	_, known := k.attached[a.id]
+	k.attached[a.id] = a.fit
+	if !known {
+		s.remote = append(s.remote, k)
+		h.record(Record{Kind: ReplicaUp, Source: a.id, Name: a.name, Text: "at " + k.name})
+	}
+	h.sendRosters()
+}
+
+// detach forgets that a replica is connected to a follower.
+func (h *hub) detach(k *link, id wire.ID) {
+	s := h.sources[id]
+	if s == nil {
+		return
+	}
+	delete(k.attached, id)
+	s.remote = without(s.remote, k)
+	if s.home == k {
+		s.home = nil
+	}
+	h.record(Record{Kind: ReplicaDown, Source: id, Name: s.name, Text: "at " + k.name})
+	h.dropSource(s)
+}
+
+// sendRosters decides which relay feeds which replica, and tells the
+// followers: a replica connected here is fed here, any other by the first relay
+// that has it, for as long as it has it.
+func (h *hub) sendRosters() {
+	if h.lead == nil {
+		return
+	}
+	for _, s := range h.sources {
+		switch {
+		case s.local != nil || len(s.remote) == 0:
+			s.home = nil
+		case s.home == nil:
+			s.home = s.remote[0]
+		}
+	}
+	for _, k := range h.linkSet {
+		r := roster{term: h.lead.term, active: h.dir.Active(), lib: h.lib()}
+		for id := range k.attached {
+			if s := h.sources[id]; s != nil && s.home == k {
+				r.feed = append(r.feed, id)
+			}
+		}
+		h.sendFeed(k, typeRoster, appendRoster(h.buf[:0], r))
+	}
+}
+
+// onRoster does what the leader says: who is active, whom to feed.
+func (h *hub) onRoster(k *link, r roster) {
+	if !k.l.up || h.lead != nil {
+		return
+	}
+	changed := h.dir.Active() != r.active
+	h.dir.Adopt(r.active)
+	h.heardLIB = max(h.heardLIB, r.lib)
+	for _, local := range h.replicaSet {
+		if !slices.Contains(r.feed, local.id) {
+			local.muted = true
+		} else if local.muted {
+			h.unmute(local)
+		}
+	}
+	if s := h.sources[r.active]; changed && s != nil && s.local != nil && !s.local.muted {
+		h.votes.replay(s.local.conn)
+	}
+}

@@ -1,0 +1,186 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// leadGrace is how long a new leader waits for the replica that holds the
+	// mark to show up (over a link, say) before it chooses another.
+	leadGrace = 300 * time.Millisecond
+	// votesFor is how long after the last vote of others the vote gate is
+	// taken to work, in slots.
+	votesFor = 20
+	// trxRotate is the generation of the transaction filter: nodeos itself
+	// remembers them for 10 s (net_plugin.cpp:3127).
+	trxRotate = 10 * time.Second
+	// trxWindow bounds a generation of that filter, in transactions.
+	trxWindow = 1 << 16
+)
+
+// rounds is what the hub remembers of our slots.
+type rounds struct {
+	last   wire.Slot // last slot for which a block of ours was emitted
+	judged wire.Slot // slots up to here have been looked at
+	wish   wish      // the block that last had to wait for a proposal
+	mode   director.Mode
+	moded  bool
+	stuck  time.Time // since when the mark is unresolved
+}
+
+// wish is a block, by a source, that waits for the mark.
+type wish struct{ block, source wire.ID }
+
+func (r *rounds) reset(now wire.Slot) {
+	r.judged, r.wish, r.stuck = max(r.judged, now), wish{}, time.Time{}
+}
+
+func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
+
+// onTick does what depends on the clock.
+func (h *hub) onTick(now time.Time) {
+	h.resume(now)
+	h.votes.expire(now)
+	if now.Sub(h.rotated) >= trxRotate {
+		h.rotated = now
+		h.trx.Rotate()
+	}
+	h.checkMode(now)
+	if h.lead == nil {
+		return
+	}
+	h.judge(now)
+	h.direct(now)
+	h.pump()
+	h.align()
+	h.watchUnresolved(now)
+}
+
+// mode is the mode in force: votes only where votes are seen.
+func (h *hub) mode() director.Mode { return h.round.mode }
+
+// checkMode falls back to passive where no votes are seen, and says so.
+func (h *hub) checkMode(now time.Time) {
+	mode := director.Passive
+	if h.cfg.Mode == director.Votes && now.Sub(h.votes.heard) < votesFor*h.cfg.SlotLength {
+		mode = director.Votes
+	}
+	if h.round.moded && mode == h.round.mode {
+		return
+	}
+	h.round.mode, h.round.moded = mode, true
+	h.record(Record{Kind: ModeChange, Text: mode.String()})
+}
+
+// judge looks at each slot of ours whose time, and LateAfter, have passed. A
+// block that is not there makes the active replica late; that the slot is
+// missed for good is recorded a slot later.
+func (h *hub) judge(now time.Time) {
+	due := h.clock.SlotAt(now.Add(-h.cfg.LateAfter))
+	for h.round.judged < due {
+		h.round.judged++
+		slot := h.round.judged
+		if due-slot < director.RoundSlots && h.sched.Ours(slot) {
+			h.judgeSlot(slot, now)
+		}
+	}
+}
+
+// judgeSlot judges one slot of ours.
+func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
+	if h.round.last >= slot || h.tipSlot() >= slot {
+		return
+	}
+	if now.Sub(h.lead.began) < leadGrace {
+		return
+	}
+	h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
+	active := h.dir.Active()
+	if (active == wire.ID{}) || h.waiting(active, slot) {
+		return // nobody is to blame, or the block is here and the group is slow
+	}
+	h.dir.Late(now)
+}
+
+// tipSlot returns the slot of the tip.
+func (h *hub) tipSlot() wire.Slot {
+	if tip := h.ring.Tip(); tip != nil {
+		return tip.Block.Slot
+	}
+	return 0
+}
+
+// waiting reports whether a block of the source for the slot, or a later one,
+// has come and waits.
+func (h *hub) waiting(source wire.ID, slot wire.Slot) bool {
+	found := false
+	height := h.gate.State().Mark.Height()
+	for num := height + 1; num <= height+2 && !found; num++ {
+		h.ring.At(num, func(e *ring.Entry) bool {
+			found = e.Block.Slot >= slot && e.From(source)
+			return !found
+		})
+	}
+	return found
+}
+
+// direct lets the director choose, and follows its choice.
+func (h *hub) direct(now time.Time) {
+	if now.Sub(h.lead.began) < leadGrace && (h.dir.Active() == wire.ID{}) {
+		return
+	}
+	before := h.dir.Active()
+	_, cause := h.dir.Choose(h.candidates(), now)
+	if cause == "" {
+		return
+	}
+	if other := h.readySource(before); cause != director.CauseNobody && (other != wire.ID{}) {
+		h.dir.Adopt(other)
+	}
+	h.onActive(cause)
+	h.align()
+}
+
+// readySource returns a live replica other than except whose child of the mark
+// has come already: it can go on at once. Zero when there is none.
+func (h *hub) readySource(except wire.ID) wire.ID {
+	mark := h.gate.State().Mark
+	var ready wire.ID
+	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
+		if e.Block.Previous != wire.ID(mark.Last) || e.Decided {
+			return true
+		}
+		for _, o := range e.Origins {
+			if o.ID != except && h.fit(o.ID) {
+				ready = o.ID
+				return false
+			}
+		}
+		return true
+	})
+	return ready
+}
+
+// watchUnresolved says once that a new leader cannot know whether the mark's
+// right was used, and so has to wait for the network to move past it.
+func (h *hub) watchUnresolved(now time.Time) {
+	mark := h.gate.State().Mark
+	tip := h.ring.Tip()
+	unresolved := h.gate.Inherited() && mark != (fsm.Mark{}) && h.dir.Active() != wire.ID(mark.Source) &&
+		(tip == nil || tip.Block.Num() <= mark.Height()) && now.Sub(h.lead.began) > leadGrace
+	switch {
+	case !unresolved:
+		h.round.stuck = time.Time{}
+	case h.round.stuck.IsZero():
+		h.round.stuck = now
+		h.record(Record{
+			Kind: Unresolved, Block: wire.Block{ID: wire.ID(mark.Last)}, Source: wire.ID(mark.Source), Name: h.sourceName(wire.ID(mark.Source)),
+			Text: "an earlier leader may have sent its next block: waiting for the network to show a higher one",
+		})
+	}
+}

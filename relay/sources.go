@@ -1,0 +1,85 @@
+package relay
+
+import (
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// source is a replica, wherever in the group it is connected: at this relay,
+// at others, or both. Only the leader's view of remote ones is complete.
+type source struct {
+	id       wire.ID
+	name     string
+	observer bool
+	local    *replica
+	remote   []*link // the relays it is connected to, beside this one
+	home     *link   // the one that feeds it; nil: this relay
+}
+
+// sourceOf returns the source, made if need be.
+func (h *hub) sourceOf(id wire.ID, name string, observer bool) *source {
+	s := h.sources[id]
+	if s == nil {
+		s = &source{id: id}
+		h.sources[id] = s
+	}
+	s.name, s.observer = name, observer
+	return s
+}
+
+// dropSource forgets a source that is connected nowhere.
+func (h *hub) dropSource(s *source) {
+	if s.local == nil && len(s.remote) == 0 {
+		delete(h.sources, s.id)
+	}
+}
+
+// sourceName returns the replica's agent name, or the start of its id.
+func (h *hub) sourceName(id wire.ID) string {
+	if s := h.sources[id]; s != nil {
+		return s.name
+	}
+	if (id == wire.ID{}) {
+		return ""
+	}
+	return id.String()[:8]
+}
+
+// fit reports whether the replica can be active: connected, a producer, and
+// at the head of the chain.
+func (h *hub) fit(id wire.ID) bool {
+	s := h.sources[id]
+	return s != nil && h.fitSource(s)
+}
+
+func (h *hub) fitSource(s *source) bool {
+	switch {
+	case s.observer:
+		return false
+	case s.local != nil:
+		return !s.local.syncing && !s.local.behind
+	}
+	return s.home != nil && s.home.attached[s.id]
+}
+
+// candidates lists the replicas for the director.
+func (h *hub) candidates() []director.Replica {
+	list := make([]director.Replica, 0, len(h.sources))
+	for _, s := range h.sources {
+		if !s.observer {
+			list = append(list, director.Replica{ID: s.id, Name: s.name, Fit: h.fitSource(s)})
+		}
+	}
+	return list
+}
+
+// onActive tells everyone that the active replica changed: it is handed the
+// last votes at once, so that it need not wait for new ones.
+func (h *hub) onActive(cause director.Cause) {
+	active := h.dir.Active()
+	h.record(Record{Kind: ActiveChange, Source: active, Name: h.sourceName(active), Cause: cause})
+	h.sendRosters()
+	if s := h.sources[active]; s != nil && s.local != nil {
+		h.votes.replay(s.local.conn)
+	}
+}

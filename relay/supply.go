@@ -1,0 +1,75 @@
+package relay
+
+import (
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// peer is what upstreams, replicas and links have in common: someone who is
+// given blocks, parents first.
+type peer struct {
+	number ring.Peer
+	conn   *conn.Conn
+	name   string
+	// floor: blocks up to this height count as had. rootID, when known, is the
+	// block of that height.
+	floor  uint32
+	rootID wire.ID
+	// behind: its queue was full. It gets nothing until it has caught up.
+	behind bool
+	// link is set for a relay: blocks travel with their origin.
+	link *link
+}
+
+// supplied is how supply ended.
+type supplied uint8
+
+const (
+	supplyDone     supplied = iota // the peer has the block, or will, in order
+	supplyBehind                   // its queue is full; resume later
+	supplyUnlinked                 // the ring does not reach back to what it has
+)
+
+// supply gives the peer block e and every ancestor it lacks, parents first.
+func (h *hub) supply(p *peer, e *ring.Entry) supplied {
+	if e.Has(p.number) {
+		return supplyDone
+	}
+	if p.behind {
+		return supplyBehind
+	}
+	if parent := h.ring.Parent(e); parent != nil && parent.Has(p.number) {
+		return h.give(p, e)
+	}
+	missing, ok := h.ring.Missing(h.scratch[:0], e, p.number, p.floor)
+	h.scratch = missing[:0]
+	if !ok {
+		return supplyUnlinked
+	}
+	for _, m := range missing {
+		if s := h.give(p, m); s != supplyDone {
+			return s
+		}
+	}
+	return supplyDone
+}
+
+// give puts one block on the peer's queue.
+func (h *hub) give(p *peer, e *ring.Entry) supplied {
+	if p.link != nil && !h.sendOrigin(p, e) {
+		p.behind = true
+		return supplyBehind
+	}
+	if !p.conn.Send(conn.Blocks, e.Frame) {
+		p.behind = true
+		return supplyBehind
+	}
+	h.ring.Note(e, p.number)
+	return supplyDone
+}
+
+// resumable reports whether a peer that was behind has room again.
+func (p *peer) resumable() bool {
+	return p.behind && p.conn.Stats().QueuedFrames == 0
+}

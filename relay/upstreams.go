@@ -1,0 +1,214 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// laggard is how far an upstream may be behind the tip, in blocks, before
+	// it is neither fed nor asked: ours would be unlinkable there, and 13 of
+	// those close the connection (net_plugin.cpp:694-724).
+	laggard = 30
+	// preload is how much of the chain below an upstream's finality is fetched
+	// into an empty ring, in blocks, so that replicas a little behind find
+	// what they lack.
+	preload = 24
+)
+
+// upPeer is the hub's view of an upstream.
+type upPeer struct {
+	peer
+	up    *upstream.Peer
+	asked time.Time // when a gap was last asked for
+}
+
+// upSink passes what upstreams say to the hub.
+type upSink struct{ n *Node }
+
+var _ upstream.Sink = upSink{}
+
+// UpstreamUp implements upstream.Sink.
+func (s upSink) UpstreamUp(p *upstream.Peer) {
+	s.n.hub.postUrgent(s.n.done, event{kind: evUp, up: p})
+}
+
+// UpstreamDown implements upstream.Sink.
+func (s upSink) UpstreamDown(p *upstream.Peer, err error) {
+	s.n.hub.postUrgent(s.n.done, event{kind: evDown, up: p, err: err})
+}
+
+// UpstreamFrame implements upstream.Sink.
+func (s upSink) UpstreamFrame(p *upstream.Peer, f *wire.Frame) {
+	if err := s.n.hub.post(s.n.done, event{kind: evFrame, up: p, frame: f}); err != nil {
+		p.Conn().Close(err)
+	}
+}
+
+// fromUpstream handles an event of an upstream.
+func (h *hub) fromUpstream(e *event) {
+	u := h.ups[e.up]
+	switch {
+	case e.kind == evUp:
+		h.upstreamUp(e.up)
+	case u == nil:
+	case e.kind == evDown:
+		h.upstreamDown(u, e.err)
+	default:
+		h.upstreamFrame(u, e)
+	}
+}
+
+func (h *hub) upstreamUp(p *upstream.Peer) {
+	number, err := h.peers.Join()
+	if err != nil {
+		p.Conn().Close(err)
+		return
+	}
+	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p}
+	h.ups[p] = u
+	h.upSet = append(h.upSet, u)
+	h.record(Record{Kind: UpstreamUp, Name: p.Addr()})
+	h.locateUp(u)
+}
+
+func (h *hub) upstreamDown(u *upPeer, err error) {
+	delete(h.ups, u.up)
+	h.upSet = without(h.upSet, u)
+	h.peers.Leave(u.number)
+	h.record(Record{Kind: UpstreamDown, Name: u.name, Err: err})
+}
+
+// locateUp places an upstream on the chain by what it last told, asks it for
+// what the ring lacks and gives it what it lacks (p2p notes, 4.3 v-vii).
+func (h *hub) locateUp(u *upPeer) {
+	head, root := u.up.Head(), u.up.Root()
+	u.floor, u.rootID = root.Num(), root
+	if e := h.ring.Get(head); e != nil {
+		h.ring.Note(e, u.number)
+	} else if !h.lags(u) {
+		h.fetchHead(u, root, head)
+	}
+	h.supplyDecided(&u.peer)
+}
+
+// fetchHead asks an upstream for its chain from its finality, or from our tip,
+// up to its head; at most once a second.
+func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
+	if time.Since(u.asked) < time.Second || head.Num() == 0 {
+		return
+	}
+	from := max(root.Num(), preload+1) - preload
+	if tip := h.ring.Tip(); tip != nil {
+		if head.Num() > tip.Block.Num()+uint32(h.cfg.RingBlocks)/2 {
+			h.ring.Clear() // away for longer than the ring reaches: begin anew
+		} else {
+			from = max(min(tip.Block.Num(), root.Num()), 1) + 1
+		}
+	}
+	if from <= head.Num() {
+		u.asked = time.Now()
+		u.up.RequestRange(from, head.Num())
+	}
+}
+
+// upstreamFrame handles one frame of an upstream.
+func (h *hub) upstreamFrame(u *upPeer, e *event) {
+	switch e.frame.Type() {
+	case wire.TypeBlock:
+		h.onUpstreamBlock(u, e)
+	case wire.TypeVote:
+		if u.up.Votes() {
+			h.onOthersVote(e.frame, &u.peer)
+		}
+	case wire.TypeTransaction:
+		h.onTransaction(e.frame, &u.peer, true)
+	case wire.TypeHandshake, wire.TypeNotice:
+		h.locateUp(u)
+	}
+}
+
+// onUpstreamBlock takes a block that an upstream has sent.
+func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
+	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
+	if entry == nil {
+		h.locateUp(u)
+		return
+	}
+	if !entry.Public {
+		h.fillGap(u, entry, e.at)
+	}
+	h.align()
+}
+
+// lags reports whether the upstream is too far behind to be fed.
+func (h *hub) lags(u *upPeer) bool {
+	tip := h.ring.Tip()
+	return tip != nil && int64(tip.Block.Num())-int64(max(u.up.Height(), u.up.Head().Num())) > laggard
+}
+
+// supplyUp gives an upstream a block that the gate has granted, and what it
+// lacks before it. A block that would not link there is not sent.
+func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
+	if h.lags(u) || e.Has(u.number) {
+		return
+	}
+	missing, ok := h.ring.Missing(h.scratch[:0], e, u.number, u.floor)
+	h.scratch = missing[:0]
+	if !ok || !h.sendable(u, missing) {
+		return
+	}
+	for _, m := range missing {
+		if h.give(&u.peer, m) != supplyDone {
+			return
+		}
+	}
+}
+
+// sendable reports whether every block of the list may go to the upstream, and
+// the first links to something that it has: the rule behind promise S2.
+func (h *hub) sendable(u *upPeer, list []*ring.Entry) bool {
+	for i, e := range list {
+		if !e.Network && !e.Decided {
+			return false
+		}
+		if i == 0 {
+			parent := h.ring.Parent(e)
+			if (parent == nil || !parent.Has(u.number)) && e.Block.Previous != u.rootID {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// supplyDecided gives an upstream whatever the group has decided and it lacks:
+// what makes blocks late, not lost, when a leader dies.
+func (h *hub) supplyDecided(p *peer) {
+	for _, u := range h.upSet {
+		if &u.peer != p {
+			continue
+		}
+		if e := h.lastDecided(); e != nil {
+			h.supplyUp(u, e)
+		}
+	}
+}
+
+// lastDecided returns the highest block of ours that may be sent: the mark's,
+// or a child of it that the gate has granted.
+func (h *hub) lastDecided() *ring.Entry {
+	mark := h.gate.State().Mark
+	last := h.ring.Get(wire.ID(mark.Last))
+	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
+		if e.Decided && e.Block.Previous == wire.ID(mark.Last) {
+			last = e
+			return false
+		}
+		return true
+	})
+	return last
+}

@@ -1,0 +1,216 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/dedup"
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// voteWindow bounds a generation of the vote filter: at most some 63 votes
+	// a block (p2p notes, 8.5), so a minute of blocks.
+	voteWindow = 8192
+	// finalizers bounds how many finalizer keys of ours are watched.
+	finalizers = 64
+	// replayed is how many votes of others a newly active replica is handed.
+	replayed = 64
+	// heldVotes bounds the votes that wait for their block.
+	heldVotes = 256
+	// holdVote is how long a vote waits for its block.
+	holdVote = 500 * time.Millisecond
+)
+
+// ballot is what a vote says: two votes of one finalizer with the same ballot
+// are the same.
+type ballot struct {
+	block  wire.ID
+	strong bool
+}
+
+// voteID names one vote of one finalizer.
+type voteID struct {
+	ballot
+	finalizer [32]byte
+}
+
+// heldVote is a vote of ours whose block is not public yet.
+type heldVote struct {
+	frame  *wire.Frame
+	vote   voteID
+	source wire.ID
+	until  time.Time
+}
+
+// votes is the state of the vote gate.
+type votes struct {
+	seen   *dedup.Window[voteID]
+	keys   *dedup.Monotony[[32]byte, ballot]
+	recent [replayed]*wire.Frame // votes of others, a ring
+	next   int
+	held   []heldVote
+	heard  time.Time // when the last vote of others came
+}
+
+func newVotes() *votes {
+	return &votes{
+		seen: dedup.NewWindow[voteID](voteWindow),
+		keys: dedup.NewMonotony[[32]byte, ballot](finalizers),
+		held: make([]heldVote, 0, heldVotes),
+	}
+}
+
+// onOthersVote takes a vote from the network's side. In votes mode it reaches
+// the active replica and the observers only: that is the vote gate.
+func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
+	id, ok := parseVote(f)
+	if !ok || !h.votes.seen.Add(id) {
+		return
+	}
+	h.votes.heard = time.Now()
+	h.votes.remember(f)
+	active := h.dir.Active()
+	for _, r := range h.replicaSet {
+		if h.mode() == director.Passive || r.observer || r.id == active {
+			h.tellVote(r, f)
+		}
+	}
+	for _, l := range h.linkSet {
+		if &l.peer != from {
+			l.conn.Send(conn.Control, f)
+		}
+	}
+}
+
+// onOurVote takes a vote by a replica or finalizer node of ours. The leader
+// judges it; a follower passes it on.
+func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
+	if h.lead == nil {
+		h.passVoteUp(f, source)
+		return
+	}
+	id, ok := parseVote(f)
+	if !ok || !h.votes.seen.Add(id) {
+		return
+	}
+	if e := h.ring.Get(id.block); e == nil || !e.Public {
+		if len(h.votes.held) < heldVotes {
+			h.votes.held = append(h.votes.held, heldVote{f.Retain(), id, source, now.Add(holdVote)})
+		}
+		return
+	}
+	h.castVote(f, id, source)
+}
+
+// castVote sends a vote of ours up, and to our other nodes, if its finalizer
+// key only votes forward.
+func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
+	e := h.ring.Get(id.block)
+	if e == nil {
+		return
+	}
+	if h.votes.keys.Judge(id.finalizer, uint32(e.Block.Slot), id.ballot) == dedup.Conflict {
+		h.record(Record{Kind: VoteConflict, Block: e.Block, Source: source, Name: h.sourceName(source)})
+		return
+	}
+	for _, u := range h.upSet {
+		if u.up.Votes() && e.Has(u.number) {
+			u.conn.Send(conn.Control, f)
+		}
+	}
+	h.record(Record{Kind: VoteUp, Block: e.Block, Source: source})
+	h.spreadOurVote(f, source)
+	for _, l := range h.linkSet {
+		h.sendOurVote(l, f, source)
+	}
+}
+
+// spreadOurVote gives a vote of ours to this relay's other replicas.
+func (h *hub) spreadOurVote(f *wire.Frame, source wire.ID) {
+	for _, r := range h.replicaSet {
+		if r.id != source {
+			h.tellVote(r, f)
+		}
+	}
+}
+
+// tellVote gives a replica a vote, if it hears the chain live and knows votes.
+func (h *hub) tellVote(r *replica, f *wire.Frame) {
+	if !r.muted && !r.syncing && !r.behind && r.version >= wire.ProtoVotes {
+		r.conn.Send(conn.Control, f)
+	}
+}
+
+// flush casts the votes that waited for the block.
+func (v *votes) flush(h *hub, block wire.ID) {
+	if h.lead == nil {
+		return
+	}
+	kept := v.held[:0]
+	for _, held := range v.held {
+		if held.vote.block != block {
+			kept = append(kept, held)
+			continue
+		}
+		h.castVote(held.frame, held.vote, held.source)
+		held.frame.Release()
+	}
+	v.held = kept
+}
+
+// expire drops the votes that waited too long: their block was suppressed.
+func (v *votes) expire(now time.Time) {
+	kept := v.held[:0]
+	for _, held := range v.held {
+		if now.Before(held.until) {
+			kept = append(kept, held)
+			continue
+		}
+		held.frame.Release()
+	}
+	v.held = kept
+}
+
+// remember keeps a vote of others for replay.
+func (v *votes) remember(f *wire.Frame) {
+	if old := v.recent[v.next]; old != nil {
+		old.Release()
+	}
+	v.recent[v.next] = f.Retain()
+	v.next = (v.next + 1) % replayed
+}
+
+// replay hands the last votes of others to a newly active replica, oldest
+// first.
+func (v *votes) replay(c *conn.Conn) {
+	for i := range replayed {
+		if f := v.recent[(v.next+i)%replayed]; f != nil {
+			c.Send(conn.Control, f)
+		}
+	}
+}
+
+// release gives back all frames.
+func (v *votes) release() {
+	for i, f := range v.recent {
+		if f != nil {
+			f.Release()
+			v.recent[i] = nil
+		}
+	}
+	for _, held := range v.held {
+		held.frame.Release()
+	}
+	v.held = v.held[:0]
+}
+
+// parseVote reads what the filters need of a vote; false when it is malformed.
+func parseVote(f *wire.Frame) (voteID, bool) {
+	v, err := wire.ParseVote(f.Body())
+	if err != nil {
+		return voteID{}, false
+	}
+	return voteID{ballot{v.Block, v.Strong}, v.Finalizer()}, true
+}
