@@ -86,6 +86,36 @@ func (s *Status) assessGroup() {
 			fmt.Sprintf("%d of %d voters heard", q.Have, q.Total), "start the missing members")
 	}
 
+	s.assessUpstreams()
+	s.assessReplicas()
+}
+
+// assessUpstreams looks at the leader's connections. Whether none is left is
+// told by the leader's own entry.
+func (s *Status) assessUpstreams() {
+	var connected, lost int
+	for _, u := range s.Upstreams {
+		switch u.State {
+		case UpstreamConnected:
+			connected++
+		case UpstreamConnecting, UpstreamUnreachable:
+			lost++
+		case UpstreamRefused:
+			lost++
+			s.problem(HealthDegraded, "upstream_refused "+u.Addr, u.Node, fmt.Sprintf("upstream %s does not work with us: %s", u.Addr, u.LastError),
+				"this does not mend itself: correct chain_id, the peer key, or the entry in upstream.peers")
+		}
+	}
+	switch {
+	case lost == 0 || connected == 0:
+	case connected == 1:
+		s.problem(HealthDegraded, "one_upstream", "", "one upstream connected only, none to spare", "see the others' last errors in relayctl status --json, and add peers in other networks")
+	default:
+		s.problem(HealthNotice, "upstreams_lost", "", fmt.Sprintf("%d of %d upstreams not connected", lost, lost+connected), "see their last errors in relayctl status --json")
+	}
+}
+
+func (s *Status) assessReplicas() {
 	var live, active, producing int
 	for _, m := range s.Members {
 		if m.Role == RoleUnreachable {
@@ -111,7 +141,7 @@ func (s *Status) assessGroup() {
 			"start nodeos with p2p-peer-address set to a relay (relayctl nodeos-config prints the lines), and check downstream.allow")
 	case live == 0:
 		s.problem(HealthDown, "no_live_replica", "", "every replica is syncing or behind", "wait for the sync to end and follow it with relayctl status --watch")
-	case s.Mode == ModeVotes && active == 0 && s.Leader != "" && q.OK:
+	case s.Mode == ModeVotes && active == 0 && s.Leader != "" && s.Quorum.OK:
 		s.problem(HealthDegraded, "no_active", "", "no replica is active", "the leader picks one within a second; if it stays so read its log for the reason")
 	case live == 1:
 		s.problem(HealthNotice, "one_replica", "", "one live replica only: nothing stands by", "connect a second replica")
