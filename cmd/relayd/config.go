@@ -43,12 +43,16 @@ type ClusterConfig struct {
 	Advertise       string    `yaml:"advertise"`        // host or host:port as the other members reach Listen
 	Gossip          string    `yaml:"gossip"`           // membership, TCP and UDP
 	Join            []string  `yaml:"join"`             // gossip addresses of the other members
-	BootstrapExpect int       `yaml:"bootstrap_expect"` // members that must meet before the group is first formed
+	BootstrapExpect int       `yaml:"bootstrap_expect"` // members that must meet before the group is first formed; 0: only join one
 	Timeouts        Heartbeat `yaml:"timeouts"`         // Raft's heartbeat timeout; the others follow from it
 
 	TLS           TLSConfig `yaml:"tls"`
 	GossipKeyFile string    `yaml:"gossip_key_file" file:"secret"`
 }
+
+// bootstrapUnset is ClusterConfig.BootstrapExpect before the operator has said how large the group is. There is no default: one
+// relay that forms a group of its own by oversight would be a second speaker.
+const bootstrapUnset = -1
 
 // TLSConfig names the files of one TLS identity.
 type TLSConfig struct {
@@ -96,6 +100,8 @@ func DefaultConfig() Config {
 		Cluster: ClusterConfig{
 			Listen: "0.0.0.0:8300",
 			Gossip: "0.0.0.0:7946",
+
+			BootstrapExpect: bootstrapUnset,
 		},
 		Failover: FailoverConfig{Mode: ModeVotes, LateAfter: 150 * time.Millisecond},
 		HTTP:     HTTPConfig{Listen: "127.0.0.1:9870"},

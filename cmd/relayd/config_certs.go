@@ -27,14 +27,23 @@ func (k *checker) member(files TLSConfig, node string) {
 		return
 	}
 	reissue := fmt.Sprintf("issue it again with relayctl certs issue %s", node)
+	if err := k.chain(pair, roots); err != nil {
+		k.fail("cluster.tls.cert", "%s is not accepted by the group: %v; %s", files.Cert, err, reissue)
+		return
+	}
 	// A member dials and is dialled with the same certificate.
 	for _, use := range []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth} {
-		if err := k.chain(pair, roots, use); err != nil {
-			k.fail("cluster.tls.cert", "%s is not accepted by the group: %v; %s", files.Cert, err, reissue)
+		if !slices.Contains(pair.Leaf.ExtKeyUsage, use) && !slices.Contains(pair.Leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
+			k.fail("cluster.tls.cert", "%s is not for both ends of a connection (server and client usage); %s", files.Cert, reissue)
 			return
 		}
 	}
-	if names := pair.Leaf.DNSNames; !slices.Contains(names, node) {
+	// The other members read the node's name as package transport does.
+	names := pair.Leaf.DNSNames
+	if cn := pair.Leaf.Subject.CommonName; slices.Contains(names, cn) {
+		names = []string{cn}
+	}
+	if !slices.Equal(names, []string{node}) {
 		if len(names) == 0 {
 			names = []string{"no name"}
 		}
@@ -96,9 +105,9 @@ func (k *checker) authorities(what, path string) ([]*x509.Certificate, bool) {
 	return roots, len(roots) > 0
 }
 
-// chain verifies that one of the roots issued the certificate for a use. Dates are checked apart, in words of their own.
-func (k *checker) chain(pair tls.Certificate, roots []*x509.Certificate, use x509.ExtKeyUsage) error {
-	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{use}, CurrentTime: k.now}
+// chain verifies that one of the roots issued the certificate. Dates are checked apart, in words of their own.
+func (k *checker) chain(pair tls.Certificate, roots []*x509.Certificate) error {
+	options := x509.VerifyOptions{Roots: x509.NewCertPool(), Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, CurrentTime: k.now}
 	if k.now.Before(pair.Leaf.NotBefore) {
 		options.CurrentTime = pair.Leaf.NotBefore
 	} else if k.now.After(pair.Leaf.NotAfter) {

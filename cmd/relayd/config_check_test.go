@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/thinrelay/thinrelay/cluster/transport"
 )
 
 // checkTime is when the checks of these tests happen; every certificate is made around it.
@@ -172,13 +174,15 @@ func TestCheckFindings(t *testing.T) {
 		"plain http":           {change: edit("http: {", `http: {listen: "0.0.0.0:9870", `), want: "warn http.listen: 0.0.0.0:9870 is reachable from other hosts without TLS: status and metrics are open to them; listen on 127.0.0.1 or set http.tls"},
 		"gives up":             {change: edit("http: {", "failover: {unresolved_after: 10s}\nhttp: {"), want: "warn failover.unresolved_after: gives up waiting for the network after 10s; right only on a chain where nobody else produces"},
 		"certificate of other": {id: func(id *certSpec) { id.names = []string{"us-1"} }, want: "fail cluster.tls.cert: node.pem is for us-1, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
+		"certificate of two":   {id: func(id *certSpec) { id.names = append(id.names, "us-1") }, want: "fail cluster.tls.cert: node.pem is for eu-1, us-1, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
+		"certificate no usage": {id: func(id *certSpec) { id.uses = nil }, want: "fail cluster.tls.cert: node.pem is not for both ends of a connection (server and client usage); issue it again with relayctl certs issue eu-1"},
 		"certificate no name":  {id: func(id *certSpec) { id.names = nil }, want: "fail cluster.tls.cert: node.pem is for no name, not for this node, eu-1; name the right file or issue it again with relayctl certs issue eu-1"},
 		"certificate ended":    {id: func(id *certSpec) { id.till = checkTime.AddDate(0, 0, -1) }, want: "fail cluster.tls.cert: node.pem ended on 2026-11-21; issue it again with relayctl certs issue eu-1"},
 		"certificate ends":     {id: func(id *certSpec) { id.till = checkTime.AddDate(0, 0, 7) }, want: "warn cluster.tls.cert: node.pem ends on 2026-11-29; issue it again with relayctl certs issue eu-1"},
 		"certificate too new": {id: func(id *certSpec) { id.from = checkTime.Add(time.Hour) }, want: "fail cluster.tls.cert: node.pem holds from 2026-11-22 13:00:00 UTC only; " +
 			"set this host's clock or issue it again with relayctl certs issue eu-1"},
-		"certificate for clients only": {id: func(id *certSpec) { id.uses = id.uses[1:] }, want: "fail cluster.tls.cert: node.pem is not accepted by the group: " +
-			"x509: certificate specifies an incompatible key usage; issue it again with relayctl certs issue eu-1"},
+		"certificate for clients only": {id: func(id *certSpec) { id.uses = id.uses[1:] }, want: "fail cluster.tls.cert: node.pem is not for both ends of a connection " +
+			"(server and client usage); issue it again with relayctl certs issue eu-1"},
 		"certificate as authority": {change: edit("ca: ca.pem", "ca: node.pem"), want: `fail cluster.tls.ca: node.pem holds the certificate "", which is no authority; name the file that relayctl certs init made`},
 		"authority empty":          {change: put("ca.pem", "none"), want: "fail cluster.tls.ca: ca.pem holds no certificate; name the file that relayctl certs init made"},
 		"key as certificate":       {change: edit("cert: node.pem", "cert: ca.pem"), want: "fail cluster.tls: ca.pem with node-key.pem: tls: private key does not match public key; name the two files of one certificate"},
@@ -210,5 +214,22 @@ func TestCheckRefusesAnotherAuthority(t *testing.T) {
 	got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), nil, checkTime))
 	if !strings.Contains(got, "fail cluster.tls.cert: node.pem is not accepted by the group: x509: certificate signed by unknown authority") {
 		t.Errorf("got:\n%s", got)
+	}
+}
+
+// TestCheckAcceptsWhatCertsIssues has the files that the group's own tool makes.
+func TestCheckAcceptsWhatCertsIssues(t *testing.T) {
+	dir := groupDir(t, goodCert())
+	for _, name := range []string{"ca.pem", "node.pem", "node-key.pem"} {
+		if err := os.Remove(filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := transport.WriteSet(dir, "eu-1"); err != nil {
+		t.Fatal(err)
+	}
+	environ := []string{"RELAY_CLUSTER_TLS_CERT=eu-1.pem", "RELAY_CLUSTER_TLS_KEY=eu-1-key.pem"}
+	if got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), environ, time.Now())); got != "" {
+		t.Errorf("findings:\n%s", got)
 	}
 }

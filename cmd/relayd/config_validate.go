@@ -3,15 +3,18 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/thinrelay/thinrelay/cluster/transport"
 )
 
 // Limits of what an operator may set.
 const (
-	maxNameLen         = 63 // a DNS label: the node name stands in certificates
 	maxUpstreams       = 64
+	maxMembers         = 15
 	maxLateAfter       = 500 * time.Millisecond // one slot: later than that it is simply missed
 	minUnresolvedAfter = time.Second
 	minHeartbeat       = 50 * time.Millisecond
@@ -46,11 +49,11 @@ func (v *validator) identity(c *Config) {
 	switch {
 	case c.Node == "":
 		v.wrong("node", "is not set; give this relay a name of its own in the group, such as eu-1")
-	case !isLabel(c.Node):
-		v.wrong("node", "%q cannot stand in a certificate; use lower-case letters, digits and dashes, at most %d, such as eu-1", c.Node, maxNameLen)
+	case transport.ValidName(c.Node) != nil:
+		v.wrong("node", "%q cannot stand in a certificate; use letters, digits, dashes and dots, at most 63 and no dash or dot first, such as eu-1", c.Node)
 	}
-	if c.Region != "" && !isLabel(c.Region) {
-		v.wrong("region", "%q is not a plain word; use lower-case letters, digits and dashes, such as eu", c.Region)
+	if c.Region != "" && transport.ValidName(c.Region) != nil {
+		v.wrong("region", "%q is not a plain word; use letters, digits and dashes, such as eu", c.Region)
 	}
 	if c.DataDir == "" {
 		v.wrong("data_dir", "is empty; name the folder for Raft's log and the pinned chain id, such as /var/lib/relayd")
@@ -100,13 +103,16 @@ func (v *validator) upstream(u *UpstreamConfig) {
 
 func (v *validator) cluster(c *Config) {
 	g := &c.Cluster
+	const howMany = "write how many relays form the group: 3 or 5, 1 for a single relay, or 0 to join a group that exists"
 	switch {
-	case g.BootstrapExpect == 0:
-		v.wrong("cluster.bootstrap_expect", "is not set; write how many relays form the group: 3 or 5, or 1 for a single relay")
-	case g.BootstrapExpect < 0 || g.BootstrapExpect > 15:
-		v.wrong("cluster.bootstrap_expect", "is %d; write how many relays form the group: 3 or 5, or 1 for a single relay", g.BootstrapExpect)
+	case g.BootstrapExpect == bootstrapUnset:
+		v.wrong("cluster.bootstrap_expect", "is not set; %s", howMany)
+	case g.BootstrapExpect < 0 || g.BootstrapExpect > maxMembers:
+		v.wrong("cluster.bootstrap_expect", "is %d; %s", g.BootstrapExpect, howMany)
+	case g.BootstrapExpect == 0 && len(g.Join) == 0:
+		v.wrong("cluster.join", "is empty while cluster.bootstrap_expect is 0, so there is no group to join; list the gossip addresses of its members")
 	case g.BootstrapExpect == 1 && len(g.Join) > 0:
-		v.wrong("cluster.bootstrap_expect", "is 1 while cluster.join lists others, which would form a second group beside theirs; write how many relays the group has")
+		v.wrong("cluster.bootstrap_expect", "is 1 while cluster.join lists others, which would form a second group beside theirs; %s", howMany)
 	}
 	v.listen("cluster.listen", g.Listen)
 	v.listen("cluster.gossip", g.Gossip)
@@ -144,8 +150,11 @@ func joinsItself(c *Config, member string) bool {
 	if port != gossipPort {
 		return false
 	}
-	own := map[string]bool{strings.ToLower(c.Node): true, gossipHost: !isUnspecified(gossipHost), hostOf(c.Cluster.Advertise): true}
-	return own[strings.ToLower(host)]
+	own := []string{c.Node, hostOf(c.Cluster.Advertise)}
+	if !isUnspecified(gossipHost) {
+		own = append(own, gossipHost)
+	}
+	return slices.ContainsFunc(own, func(name string) bool { return strings.EqualFold(name, host) })
 }
 
 func (v *validator) failover(c *Config) {
@@ -300,19 +309,6 @@ func isLoopback(host string) bool {
 func isPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return err == nil && n > 0
-}
-
-// isLabel reports a DNS label in lower case.
-func isLabel(text string) bool {
-	if len(text) == 0 || len(text) > maxNameLen || text[0] == '-' || text[len(text)-1] == '-' {
-		return false
-	}
-	for _, r := range text {
-		if (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' {
-			return false
-		}
-	}
-	return true
 }
 
 // isAccount reports the name of an account as a producer has one.

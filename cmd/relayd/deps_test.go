@@ -72,7 +72,6 @@ var testOnly = map[string][]string{
 // never are packages of other modules that no binary may contain, however deep.
 var never = map[string]string{
 	"github.com/eoscanada/eos-go/p2p": "17 bytes from a peer make it allocate 1.5 GiB",
-	"testing":                         "a test's helper has slipped into the program",
 	"github.com/Shopify/toxiproxy/v2": "a tool of the tests",
 }
 
