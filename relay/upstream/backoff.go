@@ -35,6 +35,10 @@ var (
 		name: "protocol", first: 5 * time.Second, limit: time.Minute,
 		hint: "what listens there does not speak this protocol, or it is hostile",
 	}
+	causeUnwanted = cause{
+		name: "go_away", first: 5 * time.Second, limit: time.Minute,
+		hint: "the peer refuses what it got from us: its log says what",
+	}
 	causeChain = cause{
 		name: "wrong chain", first: 5 * time.Minute, limit: 5 * time.Minute, alarm: true,
 		hint: "compare chain_id with the peer's get_info",
@@ -97,7 +101,7 @@ func causeOfGoAway(r wire.GoAwayReason) cause {
 	case wire.GoAwayNone, wire.GoAwayDuplicate, wire.GoAwayBenign, wire.GoAwayWrongVersion:
 		return causeBusy
 	}
-	return causeBroken
+	return causeUnwanted
 }
 
 // backoff counts the failures of one peer. A different cause, or a connection that held, starts it anew.
