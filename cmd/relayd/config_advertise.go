@@ -1,0 +1,44 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net"
+)
+
+// ErrNoAdvertise is returned when nothing says at which address the other members reach this one.
+var ErrNoAdvertise = errors.New("set cluster.advertise to the address at which the other members reach this one")
+
+// AdvertiseAddr is host:port at which the other members dial cluster.listen: cluster.advertise, else cluster.listen if that
+// names an address, else the address that the route to a member to join leaves from. It may look up names, but sends
+// nothing to anybody.
+func (c Config) AdvertiseAddr() (string, error) {
+	listenHost, port, err := net.SplitHostPort(c.Cluster.Listen)
+	if err != nil {
+		return "", fmt.Errorf("cluster.listen: %w", err)
+	}
+	if c.Cluster.Advertise != "" {
+		if _, own, err := net.SplitHostPort(c.Cluster.Advertise); err == nil {
+			port = own
+		}
+		return net.JoinHostPort(hostOf(c.Cluster.Advertise), port), nil
+	}
+	if !isUnspecified(listenHost) {
+		return net.JoinHostPort(listenHost, port), nil
+	}
+	var causes []error
+	for _, member := range c.Cluster.Join {
+		// Connecting a UDP socket picks a route and sends nothing.
+		conn, err := net.Dial("udp", member)
+		if err != nil {
+			causes = append(causes, err)
+			continue
+		}
+		host, _, err := net.SplitHostPort(conn.LocalAddr().String())
+		conn.Close()
+		if err == nil {
+			return net.JoinHostPort(host, port), nil
+		}
+	}
+	return "", errors.Join(append(causes, ErrNoAdvertise)...)
+}
