@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/decred/dcrd/dcrec/secp256k1/v4"
+	"github.com/decred/dcrd/dcrec/secp256k1/v4/ecdsa"
 	"github.com/eoscanada/eos-go/ecc"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -98,5 +100,42 @@ func TestRecoverRefusesOffCurve(t *testing.T) {
 	}
 	if refused < 30 || refused > 70 {
 		t.Errorf("%d of 100 signatures refused, want about half", refused)
+	}
+}
+
+// TestRecoverRefusesNonCanonical signs without fc's rule. Such signatures are
+// good mathematics, and name the right key; nodeos refuses them all the same.
+func TestRecoverRefusesNonCanonical(t *testing.T) {
+	var refused, taken int
+	for i := range 100 {
+		key := secp256k1.PrivKeyFromBytes(bytes.Repeat([]byte{byte(i + 1)}, 32))
+		digest := id(byte(i))
+		compact := ecdsa.SignCompact(key, digest[:], true)
+		got, err := wire.RecoverKey(append(wire.Signature{0}, compact...), digest)
+		if compact[1]&0x80 != 0 { // s is low already, so only r can offend
+			refused++
+			if !errors.Is(err, wire.ErrSignature) {
+				t.Errorf("r = %x: %s, %v; want %v", compact[1:33], got, err, wire.ErrSignature)
+			}
+			continue
+		}
+		taken++
+		if err != nil || !bytes.Equal(got.Content, key.PubKey().SerializeCompressed()) {
+			t.Errorf("recovered %x, %v; want %x", got.Content, err, key.PubKey().SerializeCompressed())
+		}
+
+		var s secp256k1.ModNScalar // n-s with the other parity names the same key
+		s.SetByteSlice(compact[33:])
+		s.Negate().PutBytesUnchecked(compact[33:])
+		compact[0] = 31 + ((compact[0] - 31) ^ 1)
+		if pub, _, err := ecdsa.RecoverCompact(compact, digest[:]); err != nil || !pub.IsEqual(key.PubKey()) {
+			t.Fatalf("the other form of a signature is wrong: %v", err)
+		}
+		if got, err := wire.RecoverKey(append(wire.Signature{0}, compact...), digest); !errors.Is(err, wire.ErrSignature) {
+			t.Errorf("s = %x: %s, %v; want %v", compact[33:], got, err, wire.ErrSignature)
+		}
+	}
+	if refused < 20 || taken < 20 {
+		t.Errorf("%d signatures refused and %d taken, want some of both", refused, taken)
 	}
 }

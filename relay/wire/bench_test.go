@@ -90,7 +90,8 @@ func BenchmarkParseVote(b *testing.B) {
 }
 
 func BenchmarkSignatureKey(b *testing.B) {
-	f := capturedBlock(b)
+	all := frames(b, "relay-votes/r1-1.from-node")
+	f := all[len(all)-1] // the block r1 was killed after
 	block, err := wire.ParseBlock(f.Body())
 	if err != nil {
 		b.Fatal(err)

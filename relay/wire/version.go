@@ -23,7 +23,7 @@ const (
 // (net_plugin.cpp:525-526).
 const (
 	VersionBase  uint16 = 1205
-	versionRange        = 106
+	versionRange uint16 = 106
 
 	// Version1 is what EOS 1.x and 2.0 announce.
 	Version1 = VersionBase + 1
