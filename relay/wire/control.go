@@ -37,7 +37,7 @@ func (m *ChainSize) appendBody(dst []byte) []byte {
 type GoAwayReason uint32
 
 // The reasons nodeos knows (protocol.hpp:38-51). A replica that gets any of them
-// but GoAwayBenignOther forgets the relay until it restarts: never send one to it.
+// but GoAwayBenign forgets the relay until it restarts: never send one to it.
 const (
 	GoAwayNone GoAwayReason = iota
 	GoAwaySelf
@@ -48,8 +48,8 @@ const (
 	GoAwayUnlinkable
 	GoAwayBadTransaction
 	GoAwayValidation
-	GoAwayBenignOther
-	GoAwayFatalOther
+	GoAwayBenign
+	GoAwayFatal
 	GoAwayAuthentication
 )
 

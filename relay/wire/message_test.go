@@ -95,7 +95,7 @@ func TestMessageBytes(t *testing.T) {
 		m    wire.Message
 		want string
 	}{
-		{&wire.GoAway{Reason: wire.GoAwayBenignOther, NodeID: id(0xaa)}, "25000000" + "02" + "09000000" + strings.Repeat("aa", 32)},
+		{&wire.GoAway{Reason: wire.GoAwayBenign, NodeID: id(0xaa)}, "25000000" + "02" + "09000000" + strings.Repeat("aa", 32)},
 		{&wire.SyncRequest{Start: 258, End: 3}, "09000000" + "06" + "02010000" + "03000000"},
 		{&wire.Time{Xmt: 1}, "21000000" + "03" + strings.Repeat("00", 16) + "0100000000000000" + strings.Repeat("00", 8)},
 		{
