@@ -69,9 +69,12 @@ func (c Config) withDefaults() Config {
 		}
 	}
 	for _, f := range []struct{ v, d *int }{
-		{&c.LiveFrames, &d.LiveFrames}, {&c.LiveBytes, &d.LiveBytes},
-		{&c.SyncFrames, &d.SyncFrames}, {&c.SyncBytes, &d.SyncBytes},
-		{&c.BulkFrames, &d.BulkFrames}, {&c.BulkBytes, &d.BulkBytes},
+		{&c.LiveFrames, &d.LiveFrames},
+		{&c.LiveBytes, &d.LiveBytes},
+		{&c.SyncFrames, &d.SyncFrames},
+		{&c.SyncBytes, &d.SyncBytes},
+		{&c.BulkFrames, &d.BulkFrames},
+		{&c.BulkBytes, &d.BulkBytes},
 	} {
 		if *f.v <= 0 {
 			*f.v = *f.d

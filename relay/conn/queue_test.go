@@ -134,6 +134,41 @@ func TestOverflowDropAndDrained(t *testing.T) {
 	})
 }
 
+// TestDrainedMeansEmpty: after a refusal OnDrained waits for every queued live frame, and may queue new ones itself.
+func TestDrainedMeansEmpty(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, peer := pair(t, 64)
+		s := serve(t.Context(), t, ours, conn.Config{LiveFrames: 200})
+		synctest.Wait()
+		more := numbered(t, wire.TypeBlock, 1000, 100)
+		calls := 0
+		s.SetOnDrained(func() {
+			calls++
+			if got := s.Stats().QueuedFrames; got != 0 {
+				t.Errorf("OnDrained with %d frames queued", got)
+			}
+			s.Send(conn.Blocks, more)
+		})
+		f := numbered(t, wire.TypeBlock, 1, 100)
+		sent := 0
+		for s.Send(conn.Blocks, f) {
+			sent++
+			synctest.Wait()
+		}
+		r := readPeer(t, peer)
+		for range sent {
+			if got := r.next(); got.Type() != wire.TypeBlock || number(got) != 1 {
+				t.Fatalf("peer got %s %d before the queue was written", got.Type(), number(got))
+			}
+		}
+		if got := number(r.next()); got != 1000 || calls != 1 {
+			t.Errorf("peer got frame %d after %d calls, want 1000 after 1", got, calls)
+		}
+		s.shut()
+		mustBeFree(t, f, more)
+	})
+}
+
 // TestLimits checks the bounds of each lane in frames and bytes, and that an empty lane takes a frame over its bytes.
 func TestLimits(t *testing.T) {
 	config := conn.Config{

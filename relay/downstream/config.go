@@ -84,8 +84,10 @@ func (c Config) withDefaults() Config {
 		c.SyncPatience = d.SyncPatience
 	}
 	for _, f := range []struct{ v, d *int }{
-		{&c.MaxConns, &d.MaxConns}, {&c.MaxConnsPerAddr, &d.MaxConnsPerAddr},
-		{&c.MaxPending, &d.MaxPending}, {&c.MaxPendingPerAddr, &d.MaxPendingPerAddr},
+		{&c.MaxConns, &d.MaxConns},
+		{&c.MaxConnsPerAddr, &d.MaxConnsPerAddr},
+		{&c.MaxPending, &d.MaxPending},
+		{&c.MaxPendingPerAddr, &d.MaxPendingPerAddr},
 	} {
 		if *f.v <= 0 {
 			*f.v = *f.d
