@@ -1,0 +1,112 @@
+package simnet
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// servedAtOnce is how many blocks are queued before the peer's connection has
+// to take them. nodeos has one; a few more keep simulated syncs fast.
+const servedAtOnce = 32
+
+// onRequest serves "catch up" from a peer's head, and "none" which means that
+// the peer is not syncing (net_plugin.cpp:3593-3652).
+func (n *Node) onRequest(p *peer, m wire.Request) {
+	if len(m.ReqBlocks.IDs) > 1 && n.rel.version < wire.ProtoBlockNack || m.ReqTrx.Mode == wire.ModeNormal {
+		n.closePeer(p, false, "request that is not served")
+		return
+	}
+	switch m.ReqBlocks.Mode {
+	case wire.ModeCatchUp:
+		if p.blocks {
+			var id wire.ID
+			if k := len(m.ReqBlocks.IDs); k > 0 {
+				id = m.ReqBlocks.IDs[k-1]
+			}
+			n.serveBranch(p, id)
+		}
+	case wire.ModeNormal:
+		if n.rel.version < wire.ProtoBlockNack || p.version < wire.ProtoBlockNack || len(m.ReqBlocks.IDs) != 2 {
+			n.closePeer(p, false, "request for blocks by id")
+			return
+		}
+		n.serveRange(p, m.ReqBlocks.IDs[0].Num(), n.head.Num(), true)
+	case wire.ModeNone:
+		if m.ReqTrx.Mode == wire.ModeNone {
+			p.syncing = false
+		}
+	}
+}
+
+// serveBranch sends what follows the block a peer has, or what follows its root
+// if that block is on another branch (net_plugin.cpp:1486-1510).
+func (n *Node) serveBranch(p *peer, from wire.ID) {
+	if p.root == 0 {
+		return
+	}
+	num := from.Num()
+	if num != 0 {
+		if b := n.db.at(n.db.best, num); b == nil {
+			n.goAway(p, wire.GoAwayBenign)
+			return
+		} else if b.ID != from {
+			num = 0
+		}
+	}
+	if num == 0 {
+		num = p.root
+	}
+	n.serveRange(p, num+1, n.head.Num(), true)
+}
+
+// onSyncRequest serves a range; a second request only moves its end
+// (net_plugin.cpp:3654-3676).
+func (n *Node) onSyncRequest(p *peer, m wire.SyncRequest) {
+	if m.End == 0 {
+		p.serving = span{}
+		p.link.flush()
+		return
+	}
+	if p.blocks {
+		n.serveRange(p, m.Start, m.End, false)
+	}
+}
+
+func (n *Node) serveRange(p *peer, start, end uint32, back bool) {
+	if p.serving.active {
+		if back {
+			p.serving.next = min(p.serving.next, start)
+		}
+		p.serving.end = max(p.serving.end, end)
+	} else {
+		p.serving = span{next: start, end: end, active: true}
+	}
+	n.serve(p)
+}
+
+// serve queues the next blocks of the range a peer has asked for.
+func (n *Node) serve(p *peer) {
+	for i := 0; p.serving.active && i < servedAtOnce; i++ {
+		if p.serving.next > p.serving.end {
+			p.serving = span{}
+			return
+		}
+		b := n.db.at(n.head, p.serving.next)
+		if b == nil {
+			p.serving = span{}
+			n.goAway(p, wire.GoAwayBenign)
+			return
+		}
+		if n.faults.serveStall() {
+			p.serving = span{}
+			return
+		}
+		p.link.send(laneSync, b.frame)
+		p.lastBlock = time.Now()
+		p.serving.next++
+	}
+	if p.serving.active {
+		p.link.watch(true)
+	}
+}
