@@ -156,10 +156,10 @@ func TestCheckFindings(t *testing.T) {
 		"no file": {change: remove("gossip.key"), want: "fail cluster.gossip_key_file: open gossip.key: no such file or directory; make the file or mend the path"},
 		"no cert": {change: remove("node.pem"), want: "fail cluster.tls.cert: open node.pem: no such file or directory; make the file or mend the path"},
 		"readable secret": {change: func(t *testing.T, dir string) {
-			if err := os.Chmod(filepath.Join(dir, "node-key.pem"), 0o644); err != nil {
+			if err := os.Chmod(filepath.Join(dir, "node-key.pem"), 0o640); err != nil {
 				t.Fatal(err)
 			}
-		}, want: "warn cluster.tls.key: others can read node-key.pem (mode 0644); chmod 600 it"},
+		}, want: "warn cluster.tls.key: others can read node-key.pem (mode 0640); chmod 600 it"},
 		"data_dir is a file":   {change: put("data", ""), want: "fail data_dir: data is a file; name a folder"},
 		"data_dir in nowhere":  {change: edit("data_dir: data", "data_dir: none/data"), want: "fail data_dir: neither none/data nor the folder it would be made in exists; make it and give it to the user that relayd runs as"},
 		"peer key not WIF":     {change: put("peer.key", "PVT_"), want: "fail upstream.peer_key_file: read the peer key in peer.key: " + ErrKeyForm.Error()},
