@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -18,6 +20,7 @@ import (
 // attempts runs a dialer against a peer that does f with every connection, and returns the pauses between attempts.
 func attempts(t *testing.T, w *world, n int, f func(net.Conn)) []time.Duration {
 	t.Helper()
+	var mu sync.Mutex
 	var at, ended []time.Time
 	w.listen("node", func(l net.Listener) {
 		for {
@@ -25,19 +28,30 @@ func attempts(t *testing.T, w *world, n int, f func(net.Conn)) []time.Duration {
 			if err != nil {
 				return
 			}
+			mu.Lock()
 			at = append(at, time.Now())
+			mu.Unlock()
 			f(c)
 			c.Close()
+			mu.Lock()
 			ended = append(ended, time.Now())
+			mu.Unlock()
 		}
 	})
 	w.run()
+	enough := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(at) > n
+	}
 	for range 3600 {
-		if len(at) > n {
+		if enough() {
 			break
 		}
 		time.Sleep(time.Second)
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if len(at) <= n {
 		t.Fatalf("%d attempts in an hour, want %d", len(at), n+1)
 	}
@@ -142,16 +156,16 @@ func TestRefusedDial(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		w.net.Host("nowhere")
 		w.config.Peers = []string{"nowhere:9876"}
-		dials := 0
+		var dials atomic.Int32
 		dial := w.config.Dial
 		w.config.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-			dials++
+			dials.Add(1)
 			return dial(ctx, addr)
 		}
 		w.run()
-		time.Sleep(65 * time.Second)
-		if dials < 14 || dials > 25 {
-			t.Errorf("%d dials in 65 s, want about 18", dials)
+		time.Sleep(70 * time.Second)
+		if n := dials.Load(); n < 14 || n > 27 {
+			t.Errorf("%d dials in 70 s, want about 18", n)
 		}
 		if got := w.log.lines("upstream not reached"); got != 2 {
 			t.Errorf("%d log lines, want 2; log:\n%s", got, w.log.text())

@@ -31,7 +31,7 @@ type sink struct {
 	types []wire.Type
 	nums  []uint32 // of blocks
 	calls []string
-	block func(*upstream.Peer, *wire.Frame)
+	up    chan struct{} // receives for each UpstreamUp, if not nil
 }
 
 var _ upstream.Sink = (*sink)(nil)
@@ -41,6 +41,9 @@ func (s *sink) UpstreamUp(p *upstream.Peer) {
 	defer s.mu.Unlock()
 	s.ups = append(s.ups, p)
 	s.calls = append(s.calls, "up "+p.Addr())
+	if s.up != nil {
+		s.up <- struct{}{}
+	}
 }
 
 func (s *sink) UpstreamDown(p *upstream.Peer, err error) {

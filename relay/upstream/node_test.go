@@ -345,3 +345,9 @@ func (l *line) bytes() []byte {
 	}
 	return all
 }
+
+func (l *line) ended() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.done
+}

@@ -19,7 +19,7 @@ const (
 
 // tap takes the blocks of a fetch out of a live connection, for peers that accept no second one. The connection's reader
 // must not wait for a slow caller, so the blocks queue up in memory and are asked for in small chunks. Blocks above the
-// height of the peer when the fetch began may be live ones: they go to the sink in any case.
+// peer's root go to the sink as well: they may be live, or the sink may have asked for them too.
 type tap struct {
 	used atomic.Bool // false: nothing to look at, without a lock
 
@@ -31,11 +31,11 @@ type tap struct {
 // tapJob is a fetch over the live connection; fields are guarded by the tap's lock unless said otherwise.
 type tapJob struct {
 	received sequence // what still has to arrive of the chunk
-	first    uint32   // of the whole fetch
-	line     uint32   // blocks above may be live
+	root     uint32   // the peer's; blocks above may be live too, and of another branch
 	bytes    int
-	queue    chan tapped // room for all that can be under way
-	failed   chan error  // receives at most once
+	queue    chan tapped   // room for all that can be under way
+	arrived  chan struct{} // signals that the queue has something
+	failed   chan error    // receives at most once
 }
 
 // tapped is a block with its reference, checked.
@@ -66,32 +66,33 @@ func (t *tap) take(f *wire.Frame, num uint32) bool {
 		}
 		return num >= t.late.from && num <= t.late.to
 	}
-	ours := num <= j.line
-	switch {
-	case num < j.first || num > j.received.next || num > j.received.end:
-		return false
-	case num < j.received.next:
-		return ours // once more
+	if num != j.received.next || num > j.received.end {
+		return false // live, or somebody else asked for it
 	}
 	id, err := j.received.follows(f.Body())
-	if err == nil && j.bytes+f.Len() > tapBytes {
+	switch {
+	case err != nil && num > j.root:
+		return false // live, and of another branch; if the right one does not come either, the fetch stalls
+	case err == nil && j.bytes+f.Len() > tapBytes:
 		err = fmt.Errorf("%w: over %d bytes in one chunk", ErrStalled, tapBytes)
 	}
 	if err != nil {
-		if ours {
-			j.fail(err)
-		}
-		return ours // else: a live block of another fork
+		j.fail(err)
+		return true
 	}
 	select {
 	case j.queue <- tapped{f.Retain(), id}:
 		j.bytes += f.Len()
 		j.received.advance(id)
+		select {
+		case j.arrived <- struct{}{}:
+		default:
+		}
 	default:
 		f.Release()
 		j.fail(ErrStalled)
 	}
-	return ours
+	return num <= j.root
 }
 
 func (j *tapJob) fail(err error) {
@@ -108,9 +109,9 @@ func (p *Peer) viaLive(ctx context.Context, q *sequence, deliver Deliver) error 
 	limit := min(q.end, p.Height())
 	j := &tapJob{
 		received: sequence{next: q.next, end: q.next - 1, prev: q.prev},
-		first:    q.next,
-		line:     p.Height(),
+		root:     p.Root().Num(),
 		queue:    make(chan tapped, 2*chunk),
+		arrived:  make(chan struct{}, 1),
 		failed:   make(chan error, 1),
 	}
 	p.tap.install(j)
@@ -118,36 +119,41 @@ func (p *Peer) viaLive(ctx context.Context, q *sequence, deliver Deliver) error 
 
 	stall := time.NewTimer(c.StallTimeout)
 	defer stall.Stop()
+	var ended error // of the connection or the request; what arrived before is still good
 	again := false
-	for q.next <= limit {
+	for q.next <= limit && ctx.Err() == nil {
 		if start, end, ok := p.tap.extend(j, chunk, limit); ok && !p.RequestRange(start, end) {
 			return ErrSlow
 		}
-		stall.Reset(c.StallTimeout)
 		select {
 		case b := <-j.queue:
-			err := deliver(b.frame)
-			p.tap.taken(j, b)
-			if err != nil {
-				return deliverError{err}
+			if err := p.tap.pass(j, b, deliver); err != nil {
+				return err
 			}
 			q.advance(b.id)
 			again = false
-		case err := <-j.failed:
-			return err
+			continue
+		default:
+		}
+		if ended != nil {
+			return ended
+		}
+		stall.Reset(c.StallTimeout)
+		select {
+		case <-j.arrived:
+		case ended = <-j.failed:
+		case <-p.done:
+			ended = p.Conn().Cause()
 		case <-stall.C:
 			start, end := p.tap.missing(j)
 			if again || !p.RequestRange(start, end) {
 				return fmt.Errorf("%w: nothing for %s", ErrStalled, c.StallTimeout)
 			}
 			again = true // something else on this connection may have replaced our request
-		case <-p.done:
-			return p.Conn().Cause()
 		case <-ctx.Done():
-			return context.Cause(ctx)
 		}
 	}
-	return nil
+	return context.Cause(ctx)
 }
 
 func (t *tap) install(j *tapJob) {
@@ -163,7 +169,7 @@ func (t *tap) remove() {
 	defer t.mu.Unlock()
 	j := t.job
 	t.job = nil
-	t.late = lateRange{from: j.received.next, to: min(j.received.end, j.line), until: time.Now().Add(leftover)}
+	t.late = lateRange{from: j.received.next, to: min(j.received.end, j.root), until: time.Now().Add(leftover)}
 	for {
 		select {
 		case b := <-j.queue:
@@ -185,13 +191,18 @@ func (t *tap) extend(j *tapJob, chunk, limit uint32) (start, end uint32, ok bool
 	return j.received.next, j.received.end, true
 }
 
-// taken gives back a block that was delivered.
-func (t *tap) taken(j *tapJob, b tapped) {
+// pass delivers a block and gives it back.
+func (t *tap) pass(j *tapJob, b tapped, deliver Deliver) error {
 	n := b.frame.Len()
+	err := deliver(b.frame)
 	b.frame.Release()
 	t.mu.Lock()
-	defer t.mu.Unlock()
 	j.bytes -= n
+	t.mu.Unlock()
+	if err != nil {
+		return deliverError{err}
+	}
+	return nil
 }
 
 // missing is what has not arrived of the chunk.
