@@ -107,20 +107,14 @@ func parseAnswer(b []byte) (Code, error) {
 type opened struct {
 	net.Conn
 	name    string
-	got     [helloSize]byte
-	n       int // bytes of the answer read; only the reader uses it
-	failure error
+	timeout time.Duration // for the answer, from the first Read
 	late    atomic.Bool
-	timer   *time.Timer
-}
 
-func newOpened(conn net.Conn, name string, timeout time.Duration) *opened {
-	o := &opened{Conn: conn, name: name}
-	o.timer = time.AfterFunc(timeout, func() {
-		o.late.Store(true)
-		_ = conn.Close()
-	})
-	return o
+	// Only the reader uses these.
+	got     [helloSize]byte
+	n       int // bytes of the answer read
+	failure error
+	timer   *time.Timer
 }
 
 // Read reads the answer first. One goroutine reads at a time.
@@ -136,6 +130,12 @@ func (o *opened) Read(b []byte) (int, error) {
 func (o *opened) answer() error {
 	if o.failure != nil {
 		return o.failure
+	}
+	if o.timer == nil {
+		o.timer = time.AfterFunc(o.timeout, func() {
+			o.late.Store(true)
+			_ = o.Conn.Close()
+		})
 	}
 	for o.n < helloSize {
 		n, err := o.Conn.Read(o.got[o.n:])
@@ -161,10 +161,4 @@ func (o *opened) answer() error {
 	}
 	o.failure = err
 	return err
-}
-
-// Close closes the stream.
-func (o *opened) Close() error {
-	o.timer.Stop()
-	return o.Conn.Close()
 }

@@ -93,7 +93,7 @@ func New(cfg Config) *Link {
 }
 
 // Open opens a stream to a member. The stream may be written to at once; the first Read also reads the member's answer,
-// and returns a *RefusedError if that is no. Reading must begin within HelloTimeout, else the stream is closed.
+// and returns a *RefusedError if that is no, or ErrNoAnswer if none comes within HelloTimeout.
 func (l *Link) Open(ctx context.Context, name, address string, purpose Purpose) (net.Conn, error) {
 	dialCtx, cancel := context.WithTimeout(ctx, l.cfg.DialTimeout)
 	defer cancel()
@@ -112,7 +112,7 @@ func (l *Link) Open(ctx context.Context, name, address string, purpose Purpose) 
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s stream to %s: %w", purpose, name, err), conn.Close())
 	}
-	return newOpened(conn, name, l.cfg.HelloTimeout), nil
+	return &opened{Conn: conn, name: name, timeout: l.cfg.HelloTimeout}, nil
 }
 
 // closeWith closes a connection when a context ends. The returned function undoes that, and waits for a close that has

@@ -10,9 +10,9 @@ import (
 // Run keeps one feed to the leader until ctx ends, then waits for it and returns nil.
 //
 // target names the leader; an empty name or address means that there is none, or that it is us: then there is no feed. A
-// receive from changed, or at the latest a second, makes Run ask again. handle owns the stream while it runs: it must
-// read from the beginning, and return soon after its context ends (the stream is closed then, too). When it returns,
-// the stream is closed and opened again after a pause.
+// receive from changed, or at the latest a second, makes Run ask again. handle owns the stream while it runs, and must
+// return soon after its context ends (the stream is closed then, too). When it returns, the stream is closed and opened
+// again after a pause.
 func (l *Link) Run(
 	ctx context.Context,
 	target func() (name, address string),
