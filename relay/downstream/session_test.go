@@ -199,6 +199,24 @@ func TestFlood(t *testing.T) {
 	})
 }
 
+// TestOldestMakesRoom: beyond the bounds of connections without a handshake the one that waits longest is closed at once.
+func TestOldestMakesRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, downstream.Config{MaxPending: 4, MaxPendingPerAddr: 2})
+		begin := time.Now()
+		b := r.dial("b")
+		a1, _, _ := r.dial("a"), r.dial("a"), r.dial("a")
+		a1.closedSilently() // the third of one address, although b has waited longer
+		r.dial("c")
+		r.dial("d")
+		b.closedSilently() // the fifth in all
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("closed after %s, want at once", took)
+		}
+		r.end()
+	})
+}
+
 // TestFullHouse: established connections are never closed for new ones.
 func TestFullHouse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -223,6 +223,28 @@ func TestSyncCancelledAndAskedAgain(t *testing.T) {
 	})
 }
 
+// TestSyncOneFetchAtATime: a new request waits until the fetch of a cancelled one has really ended.
+func TestSyncOneFetchAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, downstream.Config{})
+		n, up := r.join("a", wire.ID{1})
+		begin := time.Now()
+		up.Sync(t.Context(), fetcher(func(ctx context.Context) error {
+			<-ctx.Done()
+			pass(100 * time.Millisecond)
+			return context.Cause(ctx)
+		}), 1, 10)
+		synctest.Wait()
+		up.Sync(t.Context(), nil, 0, 0)
+		up.Sync(t.Context(), &archive{}, 20, 21)
+		n.wantBlocks(20, 21)
+		if took := time.Since(begin); took != 100*time.Millisecond {
+			t.Errorf("new request served after %s, want 100ms", took)
+		}
+		r.end()
+	})
+}
+
 // TestSyncIsPaced: a replica that stops reading holds the fetch back, and live blocks still go before.
 func TestSyncIsPaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
