@@ -17,6 +17,7 @@ import (
 const (
 	logFile      = "raft.db"
 	identityFile = "identity.json"
+	snapshotsDir = "snapshots" // raft's choice (file_snapshot.go)
 )
 
 // lockTimeout is how long to wait for another process that has the log open.
@@ -57,6 +58,11 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	if err != nil {
+		if err := setAside(filepath.Join(dir, snapshotsDir)); err != nil {
+			return nil, fmt.Errorf("set snapshots without a log aside: %w", err)
+		}
+	}
 	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: err != nil}
 	if _, err := loadIdentity(identity, node); err != nil {
 		return nil, err
@@ -74,6 +80,16 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", dir, err), log.Close())
 	}
 	return &Medium{Backend: log, Snapshots: snapshots, Identity: identity, Close: log.Close}, nil
+}
+
+// setAside renames a directory that belongs to a log that is gone, if there is one: the snapshots of an identity
+// that is not used any more.
+func setAside(dir string) error {
+	err := os.Rename(dir, dir+".lost-"+randomHex(4))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // NewMemory returns a medium that forgets all when the process ends: for tests, and for a demonstration without files. It may be

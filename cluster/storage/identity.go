@@ -38,6 +38,8 @@ type Identity struct {
 	RaftID string `json:"raft_id"`
 	// ClusterID names the cluster, empty until one was joined.
 	ClusterID string `json:"cluster_id,omitempty"`
+	// Founding says that ClusterID was chosen here and that the first configuration may not have been written yet.
+	Founding bool `json:"founding,omitempty"`
 }
 
 // IdentityKeeper keeps an identity.
@@ -124,7 +126,7 @@ func (k *identityOnDisk) Load() (Identity, error) {
 		return Identity{}, fmt.Errorf("%s: version %d, node %q, raft id %q: %w", k.path, id.Version, id.Node, id.RaftID, ErrIdentity)
 	}
 	if k.lost {
-		id.RaftID = ""
+		id.RaftID, id.Founding = "", false
 	}
 	return id, nil
 }

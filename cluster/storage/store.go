@@ -131,11 +131,44 @@ func (s *Store) Snapshots() raft.SnapshotStore { return s.medium.Snapshots }
 func (s *Store) Identity() Identity { return s.identity }
 
 // Join records the cluster the member belongs to. It can be recorded once: [ErrCluster] is returned when it is another one.
-// It must not be called concurrently with itself or with Identity.
+// It must not be called concurrently with Identity, Found and Founded.
 func (s *Store) Join(clusterID string) error {
 	id, err := s.identity.join(clusterID)
-	if err != nil || id == s.identity {
+	if err != nil {
 		return err
+	}
+	return s.save(id)
+}
+
+// Found chooses a cluster id and records, until [Store.Founded], that the cluster is being founded here. It can be called again
+// after a crash in between and then changes nothing.
+func (s *Store) Found() error {
+	id := s.identity
+	if id.Founding {
+		return nil
+	}
+	if id.ClusterID != "" {
+		return fmt.Errorf("found a cluster as member of %s: %w", id.ClusterID, ErrCluster)
+	}
+	id.ClusterID, id.Founding = NewClusterID(), true
+	return s.save(id)
+}
+
+// Founded records that the first configuration was written.
+func (s *Store) Founded() error {
+	id := s.identity
+	id.Founding = false
+	return s.save(id)
+}
+
+// HasState says whether there is a log, a term or a snapshot.
+func (s *Store) HasState() (bool, error) {
+	return raft.HasExistingState(s.logs, s.guard, s.medium.Snapshots)
+}
+
+func (s *Store) save(id Identity) error {
+	if id == s.identity {
+		return nil
 	}
 	if err := s.medium.Identity.Save(id); err != nil {
 		return fmt.Errorf("save identity: %w", err)

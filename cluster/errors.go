@@ -1,0 +1,52 @@
+package cluster
+
+import "errors"
+
+// Errors of the group.
+var (
+	// ErrNotLeader is returned when only the leader can do what was asked and this member is not leading.
+	ErrNotLeader = errors.New("this member is not the leader")
+
+	// ErrLostLeadership is the cause of a leadership that another one or a lost quorum has ended, and is returned for
+	// proposals whose fate it leaves open.
+	ErrLostLeadership = errors.New("leadership was lost")
+
+	// ErrSteppingDown is the cause of a leadership that is handed over, and is returned for proposals made meanwhile.
+	ErrSteppingDown = errors.New("leadership is being handed over")
+
+	// ErrStopped is the cause of a leadership that ends with [Group.Run], and is returned for requests to a group that does not run.
+	ErrStopped = errors.New("the group does not run")
+
+	// ErrNoTarget is returned when no other member can take over leadership.
+	ErrNoTarget = errors.New("no other voting member is ready to lead")
+
+	// ErrNotMember is returned for a name that is no member, or no voting one.
+	ErrNotMember = errors.New("no voting member of that name")
+
+	// ErrNotReady is returned when the member that should take over cannot.
+	ErrNotReady = errors.New("the member is not ready to lead")
+
+	// ErrNotTransferred is returned when a hand-over failed and this member still leads.
+	ErrNotTransferred = errors.New("leadership was not taken over, this member still leads")
+
+	// ErrOtherWon is returned when a hand-over ended with another leader than the one asked for.
+	ErrOtherWon = errors.New("another member than the one asked for leads now")
+
+	// ErrNoWinner is returned when leadership was given up and nobody was seen to have taken it.
+	ErrNoWinner = errors.New("leadership was given up and no new leader was seen yet")
+
+	// ErrBusy is returned when a hand-over is under way already.
+	ErrBusy = errors.New("a hand-over is under way already")
+
+	// ErrRemoved is returned by [Group.Run] when the member was removed from the cluster.
+	ErrRemoved = errors.New("this member was removed from the cluster: move data_dir away to join again")
+
+	// ErrRemoveLeader is returned when the leader is asked to remove itself.
+	ErrRemoveLeader = errors.New("the leader cannot remove itself: step down first")
+
+	// ErrHung is returned by [Group.Run] when the group could not be stopped in time, for instance because the disk hangs.
+	ErrHung = errors.New("the group did not stop in time")
+
+	// ErrLowered is returned when a recovery would lower the mark.
+	ErrLowered = errors.New("recovery would lower the mark")
+)

@@ -1,0 +1,209 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
+)
+
+const (
+	// reconcileInterval is how often a leader compares the configuration with what members announce.
+	reconcileInterval = 500 * time.Millisecond
+	// changeTimeout bounds the wait for one change of the configuration.
+	changeTimeout = 5 * time.Second
+	// caughtUp is the number of entries a member may be behind and still count as caught up.
+	caughtUp = 16
+)
+
+// verb is what is done to a server.
+type verb string
+
+const (
+	addNonvoter verb = "add as non-voter"
+	promote     verb = "promote to voter"
+	remove      verb = "remove"
+	readdress   verb = "change address"
+)
+
+// change is one step of the configuration.
+type change struct {
+	verb   verb
+	server raft.Server
+}
+
+// known is what the leader knows of a server: whether it answers, and whether its log is as long as ours.
+type known struct{ alive, caughtUp bool }
+
+// nextChange returns the next step towards the members that announce themselves, and what stands in the way of others. It is pure. It
+// removes nothing but the former identity of a member that has lost its log and come back: first
+// the new identity is added without a vote and catches up, then the old one is removed, then the new one gets its vote.
+// In between the voters are those that are there, so that no majority ever counts on a log that is gone.
+func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers []Peer, know func(raft.ServerID) known) (change, []string) {
+	var obstacles []string
+	peers = slices.Clone(peers)
+	slices.SortFunc(peers, func(a, b Peer) int { return strings.Compare(a.Name, b.Name) })
+	for _, p := range peers {
+		id := raft.ServerID(p.RaftID)
+		if id == "" || p.Addr == "" || id == self || storage.NodeOf(p.RaftID) != p.Name {
+			continue
+		}
+		if p.ClusterID != "" && cluster != "" && p.ClusterID != cluster {
+			obstacles = append(obstacles, fmt.Sprintf("%s belongs to another cluster, %s", p.Name, p.ClusterID))
+			continue
+		}
+		var now, former *raft.Server
+		for i, s := range servers {
+			switch {
+			case s.ID == id:
+				now = &servers[i]
+			case storage.NodeOf(string(s.ID)) == p.Name:
+				former = &servers[i]
+			}
+		}
+		if former != nil && (former.ID == self || know(former.ID).alive) {
+			obstacles = append(obstacles, fmt.Sprintf("two nodes are called %s, %s is not taken in", p.Name, p.RaftID))
+			continue
+		}
+		switch {
+		case now == nil && p.HasState:
+			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, or is another cluster's; move its data_dir away", p.Name))
+		case now == nil:
+			return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: id, Address: raft.ServerAddress(p.Addr)}}, obstacles
+		case string(now.Address) != p.Addr:
+			return change{readdress, raft.Server{Suffrage: now.Suffrage, ID: id, Address: raft.ServerAddress(p.Addr)}}, obstacles
+		case now.Suffrage == raft.Voter || !know(id).alive || !know(id).caughtUp:
+		case former != nil:
+			return change{remove, *former}, obstacles
+		default:
+			return change{promote, raft.Server{Suffrage: raft.Voter, ID: id, Address: now.Address}}, obstacles
+		}
+	}
+	return change{}, obstacles
+}
+
+// reconcile makes the configuration what members announce, one step at a time, for as long as this member leads.
+func (g *Group) reconcile(ctx context.Context, n *node) {
+	tick := time.NewTicker(reconcileInterval)
+	defer tick.Stop()
+	var told []string
+	for {
+		f := n.raft.GetConfiguration()
+		c, obstacles := nextChange(n.id, g.Announce().ClusterID, f.Configuration().Servers, g.cfg.Peers(), g.knowledge(n))
+		for _, o := range obstacles {
+			if !slices.Contains(told, o) {
+				g.log.Warn("member not taken in", "reason", o)
+			}
+		}
+		told = obstacles
+		if c.verb != "" {
+			if err := g.change(ctx, n, c, f.Index()); err != nil && ctx.Err() == nil {
+				g.log.Warn("membership not changed", "change", c.verb, "member", c.server.ID, "error", err)
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// knowledge returns what this leader knows of the others.
+func (g *Group) knowledge(n *node) func(raft.ServerID) known {
+	term, commit, hb := n.raft.CurrentTerm(), n.raft.CommitIndex(), n.currentTimeouts().Heartbeat
+	return func(id raft.ServerID) known {
+		c := n.meter.of(id, term)
+		return known{alive: time.Since(c.answered) < hb, caughtUp: c.match+caughtUp >= commit}
+	}
+}
+
+// change makes one change to the configuration of the given index, and to no other.
+func (g *Group) change(ctx context.Context, n *node, c change, index uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
+	defer cancel()
+	_, err := g.await(ctx, func() raft.Future {
+		s := c.server
+		switch {
+		case c.verb == remove:
+			return n.raft.RemoveServer(s.ID, index, enqueueTimeout)
+		case s.Suffrage == raft.Voter:
+			return n.raft.AddVoter(s.ID, s.Address, index, enqueueTimeout)
+		default:
+			return n.raft.AddNonvoter(s.ID, s.Address, index, enqueueTimeout)
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", c.verb, c.server.ID, err)
+	}
+	g.log.Info("membership changed", "change", c.verb, "member", c.server.ID, "address", c.server.Address)
+	g.changed.notify()
+	return nil
+}
+
+// AddNonvoter adds a member that gets the log and has no vote. Members that announce themselves are added without it.
+func (g *Group) AddNonvoter(ctx context.Context, p Peer) error {
+	return g.command(ctx, func([]raft.Server) (change, error) {
+		return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: raft.ServerID(p.RaftID), Address: raft.ServerAddress(p.Addr)}}, nil
+	})
+}
+
+// AddVoter adds a member with a vote, or gives it one. Until it has caught up it can hold up all others: prefer AddNonvoter, which
+// the leader follows up by itself.
+func (g *Group) AddVoter(ctx context.Context, p Peer) error {
+	return g.command(ctx, func([]raft.Server) (change, error) {
+		return change{promote, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.RaftID), Address: raft.ServerAddress(p.Addr)}}, nil
+	})
+}
+
+// Promote gives the named member a vote.
+func (g *Group) Promote(ctx context.Context, name string) error {
+	return g.command(ctx, func(servers []raft.Server) (change, error) {
+		s, err := named(servers, name)
+		s.Suffrage = raft.Voter
+		return change{promote, s}, err
+	})
+}
+
+// Remove removes the named member for good: it can come back only with an empty data directory. The leader cannot remove itself
+// ([ErrRemoveLeader]).
+func (g *Group) Remove(ctx context.Context, name string) error {
+	if name == g.cfg.Node {
+		return fmt.Errorf("remove %s: %w", name, ErrRemoveLeader)
+	}
+	return g.command(ctx, func(servers []raft.Server) (change, error) {
+		s, err := named(servers, name)
+		return change{remove, s}, err
+	})
+}
+
+func named(servers []raft.Server, name string) (raft.Server, error) {
+	for _, s := range servers {
+		if storage.NodeOf(string(s.ID)) == name {
+			return s, nil
+		}
+	}
+	return raft.Server{}, fmt.Errorf("%q: %w", name, ErrNotMember)
+}
+
+// command makes a change that an operator asked for.
+func (g *Group) command(ctx context.Context, choose func([]raft.Server) (change, error)) error {
+	n := g.running()
+	if n == nil {
+		return fmt.Errorf("change membership: %w", ErrStopped)
+	}
+	if g.leadership().term == 0 {
+		return fmt.Errorf("change membership: %w", ErrNotLeader)
+	}
+	f := n.raft.GetConfiguration()
+	c, err := choose(f.Configuration().Servers)
+	if err != nil {
+		return fmt.Errorf("change membership: %w", err)
+	}
+	return g.change(ctx, n, c, f.Index())
+}

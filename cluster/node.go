@@ -1,0 +1,183 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Settings of Raft that depend on nothing.
+const (
+	// commitTimeout is how soon an idle leader tells the followers what is committed: it is how far behind their marks are.
+	commitTimeout = 5 * time.Millisecond
+	// snapshotThreshold is the number of entries after which a snapshot replaces them: eight minutes of ours.
+	snapshotThreshold = 1024
+	// trailingLogs is the number of entries kept behind a snapshot for followers that were away for a moment.
+	trailingLogs = 256
+	// maxPool is the number of idle connections kept per member.
+	maxPool = 3
+	// minRPCTimeout bounds from below how long an unanswered call is waited for.
+	minRPCTimeout = 500 * time.Millisecond
+	// enqueueTimeout bounds how long a request waits for raft's main loop.
+	enqueueTimeout = 2 * time.Second
+	// keyRTT is the key, in the stable store, of the longest round trip measured, for the next start.
+	keyRTT = "thinrelay.rtt"
+)
+
+// node is a running Raft node.
+type node struct {
+	raft      *raft.Raft
+	id        raft.ServerID
+	meter     *meter
+	transport *raft.NetworkTransport
+
+	mu       sync.Mutex
+	timeouts Timeouts
+}
+
+// leading returns the term this node leads. It reads the term on both sides of the state: while the state is
+// Leader the term cannot change, so two equal terms are the term that is led.
+func (n *node) leading() (term uint64, ok bool) {
+	term = n.raft.CurrentTerm()
+	leader := n.raft.State() == raft.Leader
+	return term, leader && n.raft.CurrentTerm() == term
+}
+
+// servers returns the latest configuration.
+func (n *node) servers() []raft.Server {
+	return n.raft.GetConfiguration().Configuration().Servers
+}
+
+// self returns this member's place in the latest configuration.
+func (n *node) self() (raft.Server, bool) {
+	for _, s := range n.servers() {
+		if s.ID == n.id {
+			return s, true
+		}
+	}
+	return raft.Server{}, false
+}
+
+func (n *node) currentTimeouts() Timeouts {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.timeouts
+}
+
+// startNode starts Raft.
+func (g *Group) startNode(t Timeouts) (*node, error) {
+	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+		Stream:  layer{g.cfg.Layer, address(g.cfg.Advertise)},
+		MaxPool: maxPool,
+		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).
+		MaxRPCsInFlight: 1,
+		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
+		Logger:          g.log.Named("raft"),
+	})
+	n := &node{id: raft.ServerID(g.identity.RaftID), transport: transport, meter: newMeter(transport), timeouts: t}
+	c := raft.DefaultConfig()
+	c.LocalID = n.id
+	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
+	c.CommitTimeout = commitTimeout
+	c.SnapshotThreshold, c.TrailingLogs = snapshotThreshold, trailingLogs
+	c.BatchApplyCh = false // breaks the timeout of Apply
+	c.ShutdownOnRemove = false
+	c.PreVoteDisabled = false
+	c.NoLegacyTelemetry = true
+	c.Logger = g.log.Named("raft")
+	var err error
+	n.raft, err = raft.NewRaft(c, g.cfg.FSM, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
+	if err != nil {
+		return nil, fmt.Errorf("start raft: %w", joinClose(err, transport.Close))
+	}
+	return n, nil
+}
+
+// initialTimeouts returns the timeouts to start with: those set by hand, or by what was measured last time, is known from elsewhere, or can
+// be measured now.
+func (g *Group) initialTimeouts(ctx context.Context) Timeouts {
+	if g.cfg.Timeouts != (Timeouts{}) {
+		return g.cfg.Timeouts
+	}
+	peers := g.cfg.Peers()
+	rtt := g.cfg.RTT()
+	if ns, err := g.store.Stable().GetUint64([]byte(keyRTT)); err == nil {
+		rtt = max(rtt, time.Duration(ns))
+	}
+	if rtt == 0 {
+		rtt = g.measure(ctx, peers)
+	}
+	if rtt == 0 && (len(peers) > 0 || g.cfg.Expect != 1) {
+		rtt = unknownRTT
+	}
+	t := FromRTT(rtt)
+	g.log.Info("timeouts chosen", "rtt", rtt, "heartbeat", t.Heartbeat, "lease", t.Lease)
+	return t
+}
+
+// measure returns the longest round trip to those of the peers that can be reached: half of the shortest of three dials, since
+// TCP takes one and TLS 1.3 another.
+func (g *Group) measure(ctx context.Context, peers []Peer) (longest time.Duration) {
+	const dials, dialTimeout = 3, time.Second
+	took := make([]time.Duration, len(peers))
+	var dialing sync.WaitGroup
+	for i, p := range peers {
+		dialing.Go(func() {
+			for range dials {
+				start := time.Now()
+				c, err := g.cfg.Layer.Dial(raft.ServerAddress(p.Addr), dialTimeout)
+				if err != nil {
+					return
+				}
+				d := time.Since(start) / 2
+				_ = c.Close()
+				if took[i] == 0 || d < took[i] {
+					took[i] = d
+				}
+				if ctx.Err() != nil {
+					return
+				}
+			}
+		})
+	}
+	dialing.Wait()
+	for _, d := range took {
+		longest = max(longest, d)
+	}
+	return longest
+}
+
+// tune adapts the timeouts to what is measured. The lease stays, see [Timeouts].
+func (g *Group) tune(n *node) {
+	if g.cfg.Timeouts != (Timeouts{}) {
+		return
+	}
+	rtt := max(g.cfg.RTT(), n.meter.maxRTT(n.servers()))
+	if rtt == 0 {
+		return
+	}
+	now := n.currentTimeouts()
+	want, change := retune(now, rtt)
+	if !change {
+		return
+	}
+	rc := n.raft.ReloadableConfig()
+	rc.HeartbeatTimeout, rc.ElectionTimeout = want.Heartbeat, want.Election
+	if err := n.raft.ReloadConfig(rc); err != nil {
+		g.log.Warn("timeouts not changed", "error", err)
+		return
+	}
+	n.mu.Lock()
+	n.timeouts = want
+	n.mu.Unlock()
+	if err := g.store.Stable().SetUint64([]byte(keyRTT), uint64(rtt)); err != nil {
+		g.log.Warn("round trip not kept for the next start", "error", err)
+	}
+	g.log.Info("timeouts changed", "rtt", rtt, "heartbeat", want.Heartbeat, "lease", want.Lease)
+	if want.tight(rtt) {
+		g.log.Warn("lease is short for this distance, restart this member when it is convenient", "rtt", rtt, "lease", want.Lease)
+	}
+}
