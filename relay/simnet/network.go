@@ -224,6 +224,7 @@ func (w *Network) voter(name wire.Name) *Voter {
 func (w *Network) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
+	w.Oracle.Begin(w.Chain.Clock.SlotAt(time.Now()) + 1)
 	var nodes []*Node
 	for _, name := range w.cfg.Others {
 		nodes = append(nodes, w.producers[name])
