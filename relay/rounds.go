@@ -139,8 +139,16 @@ func (h *hub) direct(now time.Time) {
 	if cause == "" {
 		return
 	}
-	if other := h.readySource(before); cause != director.CauseNobody && (other != wire.ID{}) {
-		h.dir.Adopt(other)
+	ready := h.readySource(before)
+	switch {
+	case ready != wire.ID{}:
+		h.dir.Adopt(ready)
+	case cause == director.CauseLate && h.mode() == director.Passive:
+		// All replicas sign, each its own branch: another one's next block
+		// would not link, and the late one's still may.
+		h.dir.Adopt(before)
+		h.dir.Forgive(before)
+		return
 	}
 	h.onActive(cause)
 	h.align()

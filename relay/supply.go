@@ -18,6 +18,8 @@ type peer struct {
 	rootID wire.ID
 	// behind: its queue was full. It gets nothing until it has caught up.
 	behind bool
+	// best is the highest block it was given.
+	best uint32
 	// link is set for a relay: blocks travel with their origin.
 	link *link
 }
@@ -66,6 +68,7 @@ func (h *hub) give(p *peer, e *ring.Entry) supplied {
 		return supplyBehind
 	}
 	h.ring.Note(e, p.number)
+	p.best = max(p.best, e.Block.Num())
 	return supplyDone
 }
 

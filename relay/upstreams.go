@@ -147,7 +147,7 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 // lags reports whether the upstream is too far behind to be fed.
 func (h *hub) lags(u *upPeer) bool {
 	tip := h.ring.Tip()
-	return tip != nil && int64(tip.Block.Num())-int64(max(u.up.Height(), u.up.Head().Num())) > laggard
+	return tip != nil && int64(tip.Block.Num())-int64(max(u.up.Height(), u.up.Head().Num(), u.best)) > laggard
 }
 
 // supplyUp gives an upstream a block that the gate has granted, and what it
