@@ -31,7 +31,8 @@ type sink struct {
 	types []wire.Type
 	nums  []uint32 // of blocks
 	calls []string
-	up    chan struct{} // receives for each UpstreamUp, if not nil
+	hold  func(*upstream.Peer, *wire.Frame) // may block
+	up    chan struct{}                     // receives for each UpstreamUp, if not nil
 }
 
 var _ upstream.Sink = (*sink)(nil)
@@ -55,6 +56,9 @@ func (s *sink) UpstreamDown(p *upstream.Peer, err error) {
 
 func (s *sink) UpstreamFrame(p *upstream.Peer, f *wire.Frame) {
 	defer f.Release()
+	if s.hold != nil {
+		s.hold(p, f)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.types = append(s.types, f.Type())

@@ -44,7 +44,7 @@ type Report struct {
 }
 
 // Inspect makes a connection to addr as a stranger that knows no block, reads what the peer tells, and tries a second
-// connection beside it. Of the config it uses identity, dialling and time limits. The error is why there was no handshake;
+// connection beside it. From a host that is connected to the peer already, the first one may be refused. Of the config it uses identity, dialling and time limits. The error is why there was no handshake;
 // Hint explains it.
 func Inspect(ctx context.Context, config Config, addr string) (Report, error) {
 	config = config.withDefaults()

@@ -2,9 +2,7 @@ package upstream_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/eoscanada/eos-go/ecc"
 
+	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -223,81 +222,6 @@ func TestVotesByVersion(t *testing.T) {
 	}
 }
 
-// Without a chain id a handshake would be refused: a time message that looks like an answer makes the peer speak first.
-func TestChainIsLearned(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world) {
-		n := newNode(t, 100)
-		w.listen("node", n.serve)
-		var learned []wire.ID
-		w.config.ChainID = func() (wire.ID, bool) {
-			if len(learned) > 0 {
-				return learned[0], true
-			}
-			return wire.ID{}, false
-		}
-		w.config.Learned = func(id wire.ID) error { learned = append(learned, id); return nil }
-		w.run()
-		if len(learned) != 1 || learned[0] != testChain {
-			t.Fatalf("learned %v, want the peer's chain once", learned)
-		}
-		l := n.conns()[0]
-		if got, want := l.types(), []wire.Type{wire.TypeTime, wire.TypeTime, wire.TypeHandshake}; !slices.Equal(got, want) {
-			t.Errorf("sent %v, want %v", got, want)
-		}
-		h := l.handshakes()[0]
-		if h.Generation != 1 || h.ChainID != testChain || h.HeadID != n.chain.id(100) {
-			t.Errorf("handshake: generation %d chain %s head %d, want 1, the peer's, 100", h.Generation, h.ChainID, h.HeadNum)
-		}
-	})
-}
-
-func TestChainNotLearned(t *testing.T) {
-	t.Run("the peer waits for us", func(t *testing.T) {
-		bubble(t, func(t *testing.T, w *world) {
-			n := newNode(t, 100)
-			w.config.ChainID = nil
-			w.listen("node", func(l net.Listener) {
-				accepter(l, func(c net.Conn) {
-					defer c.Close()
-					r := wire.NewReader(c)
-					for {
-						f, err := r.Next()
-						if err != nil {
-							return
-						}
-						if f.Type() == wire.TypeHandshake {
-							c.Write(wire.Append(nil, &wire.GoAway{Reason: wire.GoAwayWrongChain}))
-							return
-						}
-					}
-				})
-			})
-			_ = n
-			w.run()
-			time.Sleep(3 * time.Second)
-			s := w.dialer.Statuses()[0]
-			if s.State != upstream.BackingOff || !s.Alarm || w.log.lines("set chain_id") != 1 {
-				t.Errorf("status %+v, want an alarm; log:\n%s", s, w.log.text())
-			}
-			if retry := time.Until(s.Retry); retry > 10*time.Second {
-				t.Errorf("next attempt in %s, want soon: another peer may tell the chain", retry)
-			}
-		})
-	})
-	t.Run("the owner refuses it", func(t *testing.T) {
-		bubble(t, func(t *testing.T, w *world) {
-			n := newNode(t, 100)
-			w.config.ChainID = nil
-			w.config.Learned = func(wire.ID) error { return errors.New("disk full") }
-			w.listen("node", n.serve)
-			w.run()
-			if w.log.lines("disk full") != 1 || len(w.sink.log()) != 0 {
-				t.Errorf("sink heard %q; log:\n%s", w.sink.log(), w.log.text())
-			}
-		})
-	})
-}
-
 func TestHandshakesAreSigned(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		key, err := ecc.NewPrivateKey("5KQwrPbwdL6PhXujxW37FSSQZ1JiwsST4cqQzDeyXtP79zkvFD3")
@@ -391,6 +315,56 @@ func TestIdentitiesAreDistinct(t *testing.T) {
 		}
 		if len(ids) != 3 || len(addresses) != 3 {
 			t.Errorf("%d node ids, %d addresses on 3 connections", len(ids), len(addresses))
+		}
+	})
+}
+
+// Who overflows a peer's queue hears when it has room again.
+func TestDrained(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		var drained []*upstream.Peer
+		w.config.Drained = func(p *upstream.Peer) { drained = append(drained, p) }
+		w.config.Conn.LiveFrames = 4
+		n := newNode(t, 30)
+		w.listen("node", n.serve)
+		w.run()
+		p := w.sink.peer(0)
+		for range 1 << 20 {
+			if !p.Conn().Send(conn.Blocks, n.chain.frames[0]) {
+				break
+			}
+		}
+		synctest.Wait()
+		if len(drained) != 1 || drained[0] != p {
+			t.Errorf("drained %v, want the peer once", drained)
+		}
+	})
+}
+
+// A sink that blocks on one peer's frame holds up that peer alone.
+func TestSinkBlocksOnePeer(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, b := newNode(t, 30), newNode(t, 30)
+		w.listen("a", a.serve)
+		w.listen("b", b.serve)
+		gate := make(chan struct{})
+		w.sink.hold = func(p *upstream.Peer, f *wire.Frame) {
+			if p.Index() == 0 && f.Type() == wire.TypeBlock {
+				<-gate
+			}
+		}
+		w.run()
+		a.conns()[0].write(a.chain.frames[28])
+		synctest.Wait()
+		b.conns()[0].write(b.chain.frames[29])
+		time.Sleep(20 * time.Second) // and the peer that waits is still told that we live
+		if got := w.sink.blocks(); !slices.Equal(got, []uint32{30}) || w.sink.connected() != 2 {
+			t.Errorf("blocks %v with %d peers, want 30 with 2", got, w.sink.connected())
+		}
+		close(gate)
+		synctest.Wait()
+		if got := w.sink.blocks(); !slices.Equal(got, []uint32{30, 29}) {
+			t.Errorf("blocks %v, want 30 29", got)
 		}
 	})
 }

@@ -27,7 +27,7 @@ type standing struct {
 	rtt                time.Duration
 }
 
-// serves reports whether the source says it has block num.
+// standing is how the source stands now; false when it does not claim to have block num.
 func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -42,10 +42,9 @@ func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 	}, true
 }
 
-// better orders sources: honest, punctual, up to date, able to open a second connection, near, first configured.
+// better orders sources: punctual, up to date, able to open a second connection, near, first configured.
 func (a standing) better(b standing, top uint32) bool {
 	for _, bad := range [][2]bool{
-		{a.liar, b.liar},
 		{a.late, b.late},
 		{top-a.height > lagging, top-b.height > lagging},
 		{a.single, b.single},

@@ -135,7 +135,7 @@ func (t *target) up(p *Peer) {
 	t.mu.Lock()
 	t.peer = p
 	t.singleUntil = time.Time{} // it may have been told meanwhile to accept more
-	t.status.State, t.status.Since = Connected, time.Now()
+	t.status.State, t.status.Since, t.status.Alarm = Connected, time.Now(), false
 	t.mu.Unlock()
 	t.dialer.wake()
 	t.log.Info("upstream connected", "head", p.Head().Num(), "id", p.Head().Short(), "root", p.Root().Num(),
