@@ -43,7 +43,13 @@ func (n *Node) Lead(ctx context.Context, term uint64, group Proposer) error {
 			cancel(err)
 		}
 	})
-	wg.Go(func() { cancel(dialer.Run(ctx, upSink{n})) })
+	wg.Go(func() {
+		select {
+		case <-n.cfg.Chain.Known():
+			cancel(dialer.Run(ctx, upSink{n}))
+		case <-ctx.Done():
+		}
+	})
 	<-ctx.Done()
 	wg.Wait()
 	n.dialer.CompareAndSwap(dialer, nil)

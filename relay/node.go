@@ -81,8 +81,7 @@ func (n *Node) downstreamConfig() downstream.Config {
 // upstreamConfig completes the configuration of the dialer.
 func (n *Node) upstreamConfig() upstream.Config {
 	c := n.cfg.Upstream
-	c.ChainID = n.cfg.Chain.Get
-	c.Learned = n.cfg.Chain.Learn
+	c.ChainID = n.cfg.Chain.Guess
 	c.NodeName = n.cfg.Name
 	c.Hello = func() (root, head wire.ID) { return wire.ID{}, wire.ID{} }
 	if c.Logger == nil {

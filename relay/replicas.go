@@ -85,6 +85,7 @@ func (h *hub) replicaUp(d *downstream.Replica) {
 	h.sourceOf(r.id, r.name, r.observer).local = r
 	h.record(Record{Kind: ReplicaUp, Source: r.id, Name: r.name, Text: d.Addr().String()})
 	hs := d.Handshake()
+	h.cfg.Chain.Hear(hs.ChainID)
 	h.locate(r, &hs)
 	h.sendAttach(r)
 	h.sendRosters()

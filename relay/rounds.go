@@ -16,6 +16,10 @@ const (
 	// votesFor is how long after the last vote of others the vote gate is
 	// taken to work, in slots.
 	votesFor = 20
+	// wakeSlots is how long a standby takes to begin signing, in slots: it looks
+	// at its votes when it begins a block, and late in a round that is up to
+	// 450 ms before the slot before (p2p notes, 7.5 and 14.5).
+	wakeSlots = 2
 	// trxRotate is the generation of the transaction filter: nodeos itself
 	// remembers them for 10 s (net_plugin.cpp:3127).
 	trxRotate = 10 * time.Second
@@ -27,6 +31,7 @@ const (
 type rounds struct {
 	last   wire.Slot // last slot for which a block of ours was emitted
 	judged wire.Slot // slots up to here have been looked at
+	since  time.Time // when the active replica became so
 	wish   wish      // the block that last had to wait for a proposal
 	mode   director.Mode
 	moded  bool
@@ -101,8 +106,13 @@ func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
 	}
 	h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
 	active := h.dir.Active()
-	if (active == wire.ID{}) || h.waiting(active, slot) {
-		return // nobody is to blame, or the block is here and the group is slow
+	switch {
+	case active == wire.ID{}:
+		return // nobody is to blame
+	case h.waiting(active, slot):
+		return // the block is here, and the group is slow
+	case h.clock.TimeOf(slot).Sub(h.round.since) < wakeSlots*h.cfg.SlotLength:
+		return // it was a standby when it began this block
 	}
 	h.dir.Late(now)
 }

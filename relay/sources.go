@@ -1,6 +1,8 @@
 package relay
 
 import (
+	"time"
+
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -77,6 +79,7 @@ func (h *hub) candidates() []director.Replica {
 // last votes at once, so that it need not wait for new ones.
 func (h *hub) onActive(cause director.Cause) {
 	active := h.dir.Active()
+	h.round.since = time.Now()
 	h.record(Record{Kind: ActiveChange, Source: active, Name: h.sourceName(active), Cause: cause})
 	h.sendRosters()
 	if s := h.sources[active]; s != nil && s.local != nil {

@@ -63,16 +63,32 @@ func (h *hub) fromUpstream(e *event) {
 }
 
 func (h *hub) upstreamUp(p *upstream.Peer) {
+	if err := h.cfg.Chain.Learn(p.Handshake().ChainID); err != nil {
+		p.Conn().Close(err)
+		return
+	}
 	number, err := h.peers.Join()
 	if err != nil {
 		p.Conn().Close(err)
 		return
 	}
+	h.dropOtherChains()
 	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
 	h.record(Record{Kind: UpstreamUp, Name: p.Addr()})
 	h.locateUp(u)
+}
+
+// dropOtherChains closes replicas that came before the chain was pinned, and
+// are on another.
+func (h *hub) dropOtherChains() {
+	id, _ := h.cfg.Chain.Get()
+	for _, r := range h.replicaSet {
+		if r.r.Handshake().ChainID != id {
+			r.conn.Close(ErrOtherChain)
+		}
+	}
 }
 
 func (h *hub) upstreamDown(u *upPeer, err error) {

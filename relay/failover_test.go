@@ -1,0 +1,100 @@
+package relay_test
+
+import (
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+)
+
+// killRounds kills the active replica at a random moment of each of n rounds of
+// ours, brings it back before the next, and returns the network's verdict.
+func killRounds(t *testing.T, w *world, n int) simnet.Report {
+	t.Helper()
+	rng := rand.New(rand.NewPCG(1, uint64(n)))
+	rounds(2)
+	w.net.Oracle.Begin(w.now())
+	for range n {
+		w.awaitRound()
+		time.Sleep(time.Duration(rng.Int64N(int64(5500 * time.Millisecond))))
+		victim := w.speaker()
+		if victim == nil {
+			t.Fatalf("nobody speaks, %q last did", w.net.Oracle.Speaker())
+		}
+		victim.Kill()
+		time.Sleep(7 * time.Second)
+		w.start(victim)
+	}
+	rounds(1)
+	return w.net.Report()
+}
+
+// awaitRound sleeps until the first slot of our next round is half a slot away.
+func (w *world) awaitRound() {
+	now := time.Now()
+	slot := relay.SystemClock{}.SlotAt(now) + 1
+	for slot%12 != 0 || w.net.Chain.ProducerAt(slot) != mustName(w.t, "bpa") {
+		slot++
+	}
+	time.Sleep(slot.Time().Sub(now) - 250*time.Millisecond)
+}
+
+// speaker returns the replica whose blocks leave.
+func (w *world) speaker() *simnet.Replica {
+	name := w.net.Oracle.Speaker()
+	for _, r := range w.replicas {
+		if r.Name() == name && r.Alive() {
+			return r
+		}
+	}
+	return nil
+}
+
+// worstRound is the most slots missed in one round.
+func worstRound(r simnet.Report) int {
+	missed, worst := map[uint32]int{}, 0
+	for _, s := range r.Slots {
+		if !s.OnChain {
+			missed[uint32(s.Slot)/12]++
+			worst = max(worst, missed[uint32(s.Slot)/12])
+		}
+	}
+	return worst
+}
+
+// A kill -9 of the active replica in the middle of each of 200 rounds, under
+// transactions: nothing double, nothing unlinked, and in votes mode at most one
+// slot lost per kill and nothing signed by standbys.
+func TestKillTheActiveReplica(t *testing.T) {
+	const kills = 200
+	t.Run("votes", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, worldConfig{mode: director.Votes, replicas: 3, load: 2})
+			defer w.close()
+			got := killRounds(t, w, kills)
+			t.Logf("%d kills: %+v", kills, brief(got))
+			if got.Double != 0 || got.Unlinked != 0 || worstRound(got) > 1 || got.SlotsOurs < kills*12 {
+				w.dump(150)
+				t.Fatalf("report=%+v, worst round %d, want at most one slot missed per kill", brief(got), worstRound(got))
+			}
+			if got.SignedExtra != 0 {
+				t.Errorf("SignedExtra=%d (%v), want 0: standbys sign nothing", got.SignedExtra, got.Signed)
+			}
+		})
+	})
+	t.Run("passive", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, worldConfig{mode: director.Passive, replicas: 3, load: 2})
+			defer w.close()
+			got := killRounds(t, w, kills/4)
+			t.Logf("%d kills: %+v", kills/4, brief(got))
+			if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < kills/4*12 {
+				t.Fatalf("report=%+v, want nothing double or unlinked", brief(got))
+			}
+		})
+	})
+}
