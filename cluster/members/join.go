@@ -1,0 +1,91 @@
+package members
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+)
+
+// join looks for missing members until ctx ends: often at first, then every half minute.
+func (m *Members) join(ctx context.Context) {
+	pause := firstJoinPause
+	for {
+		missing := m.missing(ctx)
+		if len(missing) == 0 {
+			pause = firstJoinPause
+		}
+		for _, address := range missing {
+			if ctx.Err() != nil {
+				return
+			}
+			if _, err := m.list.Join([]string{address.String()}); err != nil && ctx.Err() == nil {
+				if ok, skipped := m.quiet.Allow("join " + address.String()); ok {
+					m.log.Warn("cannot reach a member, trying on", "address", address, "error", first(err), "hint", hint(err.Error()), "skipped", skipped)
+				}
+			}
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+		if len(missing) > 0 {
+			pause = min(2*pause, lastJoinPause)
+		}
+	}
+}
+
+// first is the only error of memberlist's multi-line list of one.
+func first(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}
+
+// missing returns the addresses to try: those of members that are gone, and the configured ones while fewer members are
+// there than are configured.
+func (m *Members) missing(ctx context.Context) []netip.AddrPort {
+	alive := 0
+	at := make(map[netip.AddrPort]bool) // true: nobody is there
+	m.mu.Lock()
+	for name, member := range m.table {
+		switch {
+		case name == m.cfg.Node:
+		case member.State == Alive:
+			alive++
+			at[member.Addr] = false
+		case member.State == Left: // it has said so
+		default:
+			if _, taken := at[member.Addr]; !taken {
+				at[member.Addr] = true
+			}
+		}
+	}
+	m.mu.Unlock()
+	at[m.own] = false
+	if alive < len(m.cfg.Join) {
+		for _, address := range m.cfg.Join {
+			resolved, err := resolve(ctx, address)
+			if err != nil {
+				if ok, skipped := m.quiet.Allow("resolve " + address); ok && ctx.Err() == nil {
+					m.log.Warn("cannot find a member, trying on", "address", address, "error", err, "skipped", skipped)
+				}
+				continue
+			}
+			if _, known := at[resolved]; !known {
+				at[resolved] = true
+			}
+		}
+	}
+	var out []netip.AddrPort
+	for address, missing := range at {
+		if missing {
+			out = append(out, address)
+		}
+	}
+	return out
+}
