@@ -68,6 +68,7 @@ func (c counters) add(value string, n float64) { c.get(value).Add(n) }
 func opts(name, help string) prometheus.Opts {
 	return prometheus.Opts{Namespace: namespace, Name: name, Help: help}
 }
+
 func (m *Metrics) document(kind, name, help, labels string, values []string) {
 	m.docs = append(m.docs, metricDoc{namespace + "_" + name, kind, labels, values, help})
 }
