@@ -14,10 +14,10 @@ var ErrOtherChain = errors.New("the peer is on another chain than the one pinned
 // ChainID is the chain this relay serves: configured, or learned and then
 // pinned.
 //
-// A nodeos that is dialled does not tell its chain: it answers a handshake
-// with another chain id by go_away wrong_chain and closes (net_plugin.cpp:3358).
-// A replica dials us and so speaks first. So the id is guessed from the first
-// replica, and pinned once an upstream has accepted it.
+// A nodeos that is dialled answers a handshake with another chain id by go_away
+// wrong_chain and closes (net_plugin.cpp:3358), so an upstream is slow to ask
+// (see upstream.Config.Learned). A replica dials us and speaks first: its id is
+// guessed to be right, and pinned once an upstream has accepted it.
 type ChainID struct {
 	mu     sync.Mutex
 	pinned wire.ID

@@ -45,7 +45,7 @@ func (e *event) release() {
 // bytes. ctx is the connection's.
 func (h *hub) post(ctx context.Context, e event) error {
 	switch e.frame.Type() {
-	case wire.TypeTransaction:
+	case wire.TypeTransaction, typeNote:
 		select {
 		case h.bulk <- e:
 		default:

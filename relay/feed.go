@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -27,6 +28,8 @@ const (
 	typeOurs
 	// typeRoster: the leader's word on who is active and whom to feed.
 	typeRoster
+	// typeNote: what a relay tells about itself, for status displays.
+	typeNote
 )
 
 // feedVersion is announced in hello; another one is refused.
@@ -112,6 +115,27 @@ func parseAttach(b []byte) (a attach, err error) {
 	a.observer, a.fit = b[32]&flagObserver != 0, b[32]&flagFit != 0
 	a.name = string(b[34:])
 	return a, nil
+}
+
+// appendNote encodes a note: the sender's name, its age in ms, its body.
+func appendNote(b []byte, n Note, now time.Time) []byte {
+	name := n.From[:min(len(n.From), maxName)]
+	age := min((n.Age + now.Sub(n.At)).Milliseconds(), 1<<31)
+	b = append(b, byte(len(name)))
+	b = append(b, name...)
+	b = binary.LittleEndian.AppendUint32(b, uint32(age))
+	return append(b, n.Body[:min(len(n.Body), maxNote)]...)
+}
+
+func parseNote(b []byte) (n Note, err error) {
+	if len(b) < 1 || len(b) < 1+int(b[0])+4 || len(b) > 1+maxName+4+maxNote {
+		return n, fmt.Errorf("note of %d bytes: %w", len(b), errFeed)
+	}
+	name := 1 + int(b[0])
+	n.From = string(b[1:name])
+	n.Age = time.Duration(binary.LittleEndian.Uint32(b[name:])) * time.Millisecond
+	n.Body = append([]byte(nil), b[name+4:]...)
+	return n, nil
 }
 
 func parseNodeID(b []byte) (id wire.ID, err error) {

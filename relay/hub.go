@@ -71,6 +71,10 @@ type hub struct {
 	leader     *link  // our link to the leader, while we follow
 	heardLIB   uint32 // the last irreversible block, as the leader or an upstream told
 
+	notes   map[string]Note
+	ownNote []byte
+	noted   time.Time // when notes were last spread
+
 	scratch     []*ring.Entry
 	buf         []byte
 	rotated     time.Time
@@ -101,6 +105,7 @@ func newHub(cfg Config) *hub {
 		ups:      make(map[*upstream.Peer]*upPeer),
 		links:    make(map[*Link]*link),
 		sources:  make(map[wire.ID]*source),
+		notes:    make(map[string]Note),
 	}
 	return h
 }

@@ -44,11 +44,8 @@ func (n *Node) Lead(ctx context.Context, term uint64, group Proposer) error {
 		}
 	})
 	wg.Go(func() {
-		select {
-		case <-n.cfg.Chain.Known():
-			cancel(dialer.Run(ctx, upSink{n}))
-		case <-ctx.Done():
-		}
+		n.awaitChain(ctx)
+		cancel(dialer.Run(ctx, upSink{n}))
 	})
 	<-ctx.Done()
 	wg.Wait()
@@ -56,6 +53,18 @@ func (n *Node) Lead(ctx context.Context, term uint64, group Proposer) error {
 	err := context.Cause(ctx)
 	n.hub.call(n.done, func() { n.hub.endLead(l, err) })
 	return err
+}
+
+// awaitChain gives replicas a moment to tell the chain id when none is known:
+// asking an upstream for it takes seconds (see upstream.Config.Learned).
+func (n *Node) awaitChain(ctx context.Context) {
+	moment := time.NewTimer(time.Second)
+	defer moment.Stop()
+	select {
+	case <-n.cfg.Chain.Known():
+	case <-moment.C:
+	case <-ctx.Done():
+	}
 }
 
 // propose carries proposals to the group, one at a time, until one fails.

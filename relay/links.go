@@ -182,6 +182,8 @@ func (h *hub) linkFrame(k *link, e *event) error {
 			return err
 		}
 		h.onRoster(k, r)
+	case typeNote:
+		return h.onNote(k, body)
 	case wire.TypeBlock:
 		h.onLinkBlock(k, e)
 	case wire.TypeVote:

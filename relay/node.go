@@ -82,6 +82,7 @@ func (n *Node) downstreamConfig() downstream.Config {
 func (n *Node) upstreamConfig() upstream.Config {
 	c := n.cfg.Upstream
 	c.ChainID = n.cfg.Chain.Guess
+	c.Learned = n.cfg.Chain.Learn
 	c.NodeName = n.cfg.Name
 	c.Hello = func() (root, head wire.ID) { return wire.ID{}, wire.ID{} }
 	if c.Logger == nil {

@@ -56,6 +56,7 @@ func (h *hub) onTick(now time.Time) {
 		h.trx.Rotate()
 	}
 	h.checkMode(now)
+	h.spreadNotes(now)
 	if h.lead == nil {
 		return
 	}
