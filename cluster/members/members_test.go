@@ -62,6 +62,7 @@ func local(c *memberlist.Config) {
 	c.PushPullInterval = 500 * time.Millisecond
 	c.SuspicionMult = 2
 	c.DeadNodeReclaimTime = time.Millisecond
+	c.GossipToTheDeadTime = time.Millisecond // looking for the missing is our work
 }
 
 func start(t *testing.T, keyFile, name string, change func(*members.Config)) *node {
@@ -191,9 +192,17 @@ func TestMissingMembersAreLookedFor(t *testing.T) {
 	b := start(t, key, "b", func(c *members.Config) { c.Bind = port }) // and b knows nobody
 	a.waits("a/alive/ b/alive/")
 	b.waits("a/alive/ b/alive/")
-	b.Close() // a crash
+}
+
+func TestMembersThatCrashedAreLookedFor(t *testing.T) {
+	key := keyFile(t)
+	a := start(t, key, "a", nil) // has nobody to join
+	b := start(t, key, "b", joining(a))
+	a.waits("a/alive/ b/alive/")
+	port := b.Addr().String()
+	b.Close() // without a goodbye
 	a.waits("a/alive/ b/gone/")
-	start(t, key, "b", func(c *members.Config) { c.Bind = port })
+	start(t, key, "b", func(c *members.Config) { c.Bind = port }) // has forgotten whom to join
 	a.waits("a/alive/ b/alive/")
 }
 
@@ -327,6 +336,10 @@ func TestKeysAreReplacedWithoutARestart(t *testing.T) {
 	put("rubbish")
 	a.logged("keeping the old ones")
 	b.logged("keeping the old ones")
+	for i := range 5 { // several looks at the file, and the old keys work on
+		b.Update(members.Meta{Replicas: []string{fmt.Sprint("bad", i)}})
+		a.waits("a/alive/ b/alive/bad" + fmt.Sprint(i))
+	}
 	for i, lines := range [][]string{{one, two}, {two, one}, {two}} {
 		put(lines...)
 		for _, n := range []*node{a, b} {
@@ -336,6 +349,17 @@ func TestKeysAreReplacedWithoutARestart(t *testing.T) {
 		a.waits("a/alive/ b/alive/" + fmt.Sprint(i))
 	}
 	start(t, files[0], "c", joining(a)).waits("a/alive/ b/alive/2 c/alive/")
+	old := filepath.Join(dir, "old.key")
+	if err := os.WriteFile(old, []byte(one), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start(t, old, "x", joining(a)).logged("cannot reach a member")
+	if got, want := a.view(), "a/alive/ b/alive/2 c/alive/"; got != want {
+		t.Errorf("with a member of the removed key a sees %q, want %q", got, want)
+	}
+	if got := strings.Count(a.logs.String(), "keeping the old ones"); got != 1 {
+		t.Errorf("one bad file was reported %d times, want once", got)
+	}
 }
 
 func waitCount(n *node, text string, count int) {
