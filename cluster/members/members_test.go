@@ -324,7 +324,10 @@ func TestKeysAreReplacedWithoutARestart(t *testing.T) {
 	put := func(lines ...string) {
 		t.Helper()
 		for _, file := range files {
-			if err := os.WriteFile(file, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+			if err := os.WriteFile(file+".new", []byte(strings.Join(lines, "\n")), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(file+".new", file); err != nil { // nobody sees half a file
 				t.Fatal(err)
 			}
 		}
