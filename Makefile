@@ -19,6 +19,7 @@ FUZZTIME ?= 5s
 BENCH ?= .
 BENCHTIME ?= 1s
 DEMO ?=
+PEERS ?=
 
 .PHONY: help
 help: ## List the targets
@@ -55,6 +56,11 @@ fuzz: ## Run every fuzz target for FUZZTIME each (default 5s)
 .PHONY: bench
 bench: ## Run the benchmarks with allocation counts
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $(PKG)
+
+.PHONY: bench-peers
+bench-peers: build ## Measure beside HAProxy, nginx and socat, in turns (docs/performance.md)
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags benchpeers -o bin/bench-peers ./scripts/bench
+	bin/bench-peers $(PEERS)
 
 .PHONY: demo
 demo: build ## Three relays and a simulated network in one process, live
