@@ -14,9 +14,10 @@ const maxKeys = 1024
 type Limiter struct {
 	every time.Duration
 
-	mu   sync.Mutex
-	seen map[string]*entry
-	rest entry
+	mu    sync.Mutex
+	seen  map[string]*entry
+	rest  entry
+	swept time.Time
 }
 
 type entry struct {
@@ -48,7 +49,8 @@ func (l *Limiter) entry(key string, now time.Time) *entry {
 	if e, ok := l.seen[key]; ok {
 		return e
 	}
-	if len(l.seen) >= maxKeys {
+	if len(l.seen) >= maxKeys && now.Sub(l.swept) >= l.every/8 { // a flood must not make us search for each of its packets
+		l.swept = now
 		for k, e := range l.seen {
 			if !now.Before(e.until) {
 				delete(l.seen, k)
