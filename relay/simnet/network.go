@@ -104,6 +104,7 @@ type Network struct {
 	Oracle *Oracle
 
 	cfg       Config
+	history   []*Block
 	producers map[string]*Node
 	upstreams []*Node
 	stop      context.CancelFunc
@@ -150,7 +151,8 @@ func New(cfg Config) (*Network, error) {
 	if err != nil {
 		return nil, err
 	}
-	return w, w.build(history)
+	w.history = history
+	return w, w.build()
 }
 
 func names(in []string) (out []wire.Name, err error) {
@@ -165,13 +167,13 @@ func names(in []string) (out []wire.Name, err error) {
 }
 
 // build makes the nodes: a silent one per producer, and the upstreams.
-func (w *Network) build(history []*Block) error {
+func (w *Network) build() error {
 	for _, name := range w.cfg.Others {
 		producer, err := wire.ParseName(name)
 		if err != nil {
 			return err
 		}
-		cfg := w.nodeConfig(name, history)
+		cfg := w.nodeConfig(name)
 		cfg.Producers, cfg.Stale = []wire.Name{producer}, true
 		cfg.Voters = []*Voter{w.voter(producer)}
 		if w.producers[name], err = NewNode(cfg); err != nil {
@@ -179,7 +181,7 @@ func (w *Network) build(history []*Block) error {
 		}
 	}
 	for i := range w.cfg.Upstreams {
-		cfg := w.nodeConfig(fmt.Sprintf("up-%d", i+1), history)
+		cfg := w.nodeConfig(fmt.Sprintf("up-%d", i+1))
 		cfg.Listen, cfg.MaxNodesPerHost = w.cfg.Listen(i), w.cfg.MaxNodesPerHost
 		if i == 0 {
 			for _, name := range w.cfg.Extra {
@@ -199,9 +201,9 @@ func (w *Network) build(history []*Block) error {
 	return nil
 }
 
-func (w *Network) nodeConfig(name string, history []*Block) NodeConfig {
+func (w *Network) nodeConfig(name string) NodeConfig {
 	return NodeConfig{
-		Name: name, Chain: w.Chain, Release: w.cfg.Release, Transport: w.cfg.Host(name), Blocks: history,
+		Name: name, Chain: w.Chain, Release: w.cfg.Release, Transport: w.cfg.Host(name), Blocks: w.history,
 		BlockNacks: w.cfg.BlockNacks, Timing: w.cfg.Timing, Logger: w.cfg.Logger,
 		Watch: func(e Event) {
 			w.Oracle.Upstream(e)
@@ -338,7 +340,8 @@ type ReplicaConfig struct {
 	Votes bool
 }
 
-// Replica prepares a replica of our producers.
+// Replica prepares a replica of our producers. It starts on the history the
+// network began with; StartBehind gives it less, or more.
 func (w *Network) Replica(cfg ReplicaConfig) (*Replica, error) {
 	ours, err := names(w.cfg.Ours)
 	if err != nil {
@@ -351,7 +354,7 @@ func (w *Network) Replica(cfg ReplicaConfig) (*Replica, error) {
 func (w *Network) Finalizer(cfg ReplicaConfig) *Replica { return w.replica(cfg, nil, true) }
 
 func (w *Network) replica(cfg ReplicaConfig, producers []wire.Name, votes bool) *Replica {
-	node := w.nodeConfig(cfg.Name, nil)
+	node := w.nodeConfig(cfg.Name)
 	node.Release, node.Peers, node.Producers, node.Timing = cfg.Release, cfg.Relays, producers, cfg.Timing
 	if cfg.IgnoreVotes {
 		node.Timing.VotePause = -1

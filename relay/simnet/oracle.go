@@ -25,6 +25,8 @@ type Oracle struct {
 	undone   int
 	signed   map[string]int
 	signs    map[wire.Slot]int
+	signer   map[wire.ID]string
+	speaker  string
 	invalid  int
 }
 
@@ -108,7 +110,7 @@ func (o *Oracle) Begin(slot wire.Slot) {
 	o.begin, o.heights = slot, make(map[uint32]wire.ID)
 	o.arrivals = make(map[wire.Slot]map[wire.ID]arrival)
 	o.doubles, o.unlinked, o.switches, o.undone, o.invalid = nil, nil, 0, 0, 0
-	o.signed, o.signs = make(map[string]int), make(map[wire.Slot]int)
+	o.signed, o.signs, o.signer = make(map[string]int), make(map[wire.Slot]int), make(map[wire.ID]string)
 }
 
 // Upstream takes the events of a node of the network.
@@ -140,6 +142,7 @@ func (o *Oracle) Replica(e Event) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.signer[e.Block.ID] = e.Node
 	if e.Block.Slot >= o.begin {
 		o.signed[e.Node]++
 		o.signs[e.Block.Slot]++
@@ -155,6 +158,9 @@ func (o *Oracle) block(e Event) {
 	if !e.Linked {
 		v.Other = b.Previous.String()
 		o.unlinked = append(o.unlinked, v)
+	}
+	if name := o.signer[b.ID]; name != "" {
+		o.speaker = name
 	}
 	if !o.ours[b.Producer] || b.Slot < o.begin {
 		return
@@ -179,6 +185,14 @@ func (o *Oracle) Violations() (doubles, unlinked []Violation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]Violation(nil), o.doubles...), append([]Violation(nil), o.unlinked...)
+}
+
+// Speaker is the replica that signed the last block of ours that an upstream
+// got; of identical blocks, the last to sign.
+func (o *Oracle) Speaker() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.speaker
 }
 
 // Report judges every slot of ours up to the end of main, the final chain of
