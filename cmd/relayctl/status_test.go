@@ -79,6 +79,14 @@ func TestStatusUnreachable(t *testing.T) {
 	if code != exitOK || errs != "" || !strings.Contains(out, "LEADER eu-1") {
 		t.Errorf("with a second address: exit %d %q %q", code, out, errs)
 	}
+	for _, command := range []string{"blocks", "members", "step-down"} {
+		if _, errs, code := exec(t, dead+","+serve(t, healthy()), command); code != exitOK {
+			t.Errorf("%s with a second address: exit %d %q", command, code, errs)
+		}
+		if _, errs, code := exec(t, dead+","+dead, command); code != exitDown || !strings.Contains(errs, "next:") {
+			t.Errorf("%s, nobody there: exit %d %q", command, code, errs)
+		}
+	}
 	if _, errs, code := exec(t, "ftp://x", "status"); code != exitDegraded || !strings.Contains(errs, "next:") {
 		t.Errorf("a bad address: exit %d %q", code, errs)
 	}

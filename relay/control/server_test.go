@@ -213,6 +213,22 @@ func TestStepDownBeforeRound(t *testing.T) {
 	})
 }
 
+// TestStepDownUnknownSchedule waits for the end of a round it sees, and for nothing else.
+func TestStepDownUnknownSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode()
+		node.change(func(s *control.Status) { s.NextRoundMS, s.Round = nil, roundAt(3) })
+		s := control.New(control.Config{Node: node})
+		if w := post(s, "/v1/step-down", `{}`); w.Code != 409 {
+			t.Errorf("in a round: %d %s, want 409", w.Code, w.Body)
+		}
+		node.change(func(s *control.Status) { s.Round = nil })
+		if w := post(s, "/v1/step-down", `{}`); w.Code != 200 {
+			t.Errorf("without a schedule: %d %s, want 200", w.Code, w.Body)
+		}
+	})
+}
+
 func TestStepDownOneAtATime(t *testing.T) {
 	node := newFakeNode()
 	entered, leave := make(chan struct{}), make(chan struct{})
