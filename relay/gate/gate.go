@@ -49,6 +49,11 @@ type Gate struct {
 	// leaderships: what was sent stays sent.
 	used       fsm.BlockID
 	usedParent fsm.BlockID
+	// disowned is a mark whose right this relay declared unused in the term
+	// disownedIn, in a leadership that ended before the outcome was known.
+	// Should the same term begin anew, the declaration may still reach the log.
+	disowned   fsm.Mark
+	disownedIn uint64
 }
 
 // New returns the gate of a relay that does not lead and knows no mark.
@@ -56,14 +61,19 @@ func New() *Gate { return &Gate{} }
 
 // Lead opens the gate for the leadership of term. The caller has passed the
 // start-up barrier: every entry of an earlier term that will ever commit has
-// been handed to Applied.
+// been handed to Applied. Of its own term that need not be so: after a
+// hand-over that failed, a relay leads the same term again, while a proposal
+// made before may still be on its way.
 func (g *Gate) Lead(term uint64) {
+	g.Follow()
 	g.term = term
-	g.outstanding = false
 }
 
 // Follow closes the gate: the leadership is over.
 func (g *Gate) Follow() {
+	if g.outstanding && g.proposed.Unused {
+		g.disowned, g.disownedIn = g.proposed.From, g.proposed.Term
+	}
 	g.term = 0
 	g.outstanding = false
 }
@@ -131,7 +141,7 @@ func (g *Gate) offerChild(b Block) Verdict {
 	switch {
 	case g.usedParent == mark.Last && !again:
 		return refuse(Height)
-	case b.Source != mark.Source:
+	case b.Source != mark.Source, g.disownedIn == g.term && g.disowned == mark:
 		return refuse(Source)
 	case b.Slot <= mark.Slot:
 		return refuse(Slot)
@@ -155,7 +165,8 @@ func (g *Gate) offerReserve(to fsm.Mark) Verdict {
 // to.Last is a higher block of the network, a change of source when it is the
 // mark's own height. It returns false when the rule forbids it now. Once it
 // has returned true the old right is given up: nothing is granted under it
-// again, and the caller must propose the transition or give up leadership.
+// again in this term, and the caller must propose the transition or give up
+// leadership.
 func (g *Gate) Move(to fsm.Mark) (fsm.Transition, bool) {
 	mark := g.state.Mark
 	if !g.Leading() || g.outstanding || to == mark {
@@ -169,6 +180,8 @@ func (g *Gate) Move(to fsm.Mark) (fsm.Transition, bool) {
 		return fsm.Transition{}, false
 	case sameHeight && g.usedParent == mark.Last:
 		return fsm.Transition{}, false
+	case sameHeight && g.disownedIn == g.term && g.disowned.Height() == mark.Height():
+		return fsm.Transition{}, false // or the mark could come back to the one disowned
 	}
 	return g.propose(Reserve, to, sameHeight).Propose, true
 }
