@@ -120,7 +120,7 @@ func (f *founder) tend(ctx context.Context, g *Group, n *node) error {
 	}
 	var c raft.Configuration
 	for _, m := range p.found {
-		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(m.RaftID), Address: raft.ServerAddress(m.Addr)})
+		c.Servers = append(c.Servers, raft.Server{ID: raft.ServerID(m.RaftID), Address: at(m.RaftID, m.Addr)})
 	}
 	if err := g.identify(g.store.Found); err != nil {
 		return fmt.Errorf("found cluster: %w", err)

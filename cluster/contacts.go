@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"net"
 	"sync"
 	"time"
 
@@ -92,21 +91,3 @@ func (m *meter) maxRTT(servers []raft.Server) (rtt time.Duration) {
 	}
 	return rtt
 }
-
-// layer is a stream layer under its advertised address.
-type layer struct {
-	raft.StreamLayer
-	advertise address
-}
-
-// Addr returns the address the others know this member by.
-func (l layer) Addr() net.Addr { return l.advertise }
-
-// address is a host and port.
-type address string
-
-// Network returns "tcp".
-func (address) Network() string { return "tcp" }
-
-// String returns the host and port.
-func (a address) String() string { return string(a) }

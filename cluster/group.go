@@ -98,7 +98,8 @@ func (g *Group) Leader() (name, addr string) {
 		return "", ""
 	}
 	a, id := n.raft.LeaderWithID()
-	return storage.NodeOf(string(id)), string(a)
+	_, addr = reach(a)
+	return storage.NodeOf(string(id)), addr
 }
 
 // Announce returns what the others have to know of this member: the gossip carries it to their Config.Peers.

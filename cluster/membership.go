@@ -74,9 +74,9 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 		case now == nil && p.HasState:
 			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, or is another cluster's; move its data_dir away", p.Name))
 		case now == nil:
-			return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: id, Address: raft.ServerAddress(p.Addr)}}, obstacles
-		case string(now.Address) != p.Addr:
-			return change{readdress, raft.Server{Suffrage: now.Suffrage, ID: id, Address: raft.ServerAddress(p.Addr)}}, obstacles
+			return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: id, Address: at(p.RaftID, p.Addr)}}, obstacles
+		case now.Address != at(p.RaftID, p.Addr):
+			return change{readdress, raft.Server{Suffrage: now.Suffrage, ID: id, Address: at(p.RaftID, p.Addr)}}, obstacles
 		case now.Suffrage == raft.Voter || !know(id).alive || !know(id).caughtUp:
 		case former != nil:
 			return change{remove, *former}, obstacles
@@ -149,7 +149,7 @@ func (g *Group) change(ctx context.Context, n *node, c change, index uint64) err
 // AddNonvoter adds a member that gets the log and has no vote. Members that announce themselves are added without it.
 func (g *Group) AddNonvoter(ctx context.Context, p Peer) error {
 	return g.command(ctx, func([]raft.Server) (change, error) {
-		return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: raft.ServerID(p.RaftID), Address: raft.ServerAddress(p.Addr)}}, nil
+		return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: raft.ServerID(p.RaftID), Address: at(p.RaftID, p.Addr)}}, nil
 	})
 }
 
@@ -157,7 +157,7 @@ func (g *Group) AddNonvoter(ctx context.Context, p Peer) error {
 // the leader follows up by itself.
 func (g *Group) AddVoter(ctx context.Context, p Peer) error {
 	return g.command(ctx, func([]raft.Server) (change, error) {
-		return change{promote, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.RaftID), Address: raft.ServerAddress(p.Addr)}}, nil
+		return change{promote, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.RaftID), Address: at(p.RaftID, p.Addr)}}, nil
 	})
 }
 

@@ -70,7 +70,7 @@ func (n *node) currentTimeouts() Timeouts {
 // startNode starts Raft.
 func (g *Group) startNode(t Timeouts) (*node, error) {
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  layer{g.cfg.Layer, address(g.cfg.Advertise)},
+		Stream:  &layer{StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, log: g.log},
 		MaxPool: maxPool,
 		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).
 		MaxRPCsInFlight: 1,

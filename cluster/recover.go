@@ -41,7 +41,8 @@ type Recovered struct {
 }
 
 // Recover makes this node the only member of its cluster. It is for an operator who has lost the majority for good; the others join again
-// with empty data directories, and must never be started with their old ones: two majorities would then exist.
+// with empty data directories. The cluster gets another id, so that members of the former one, should they be there after all, neither
+// follow nor disturb this one; they must not be started with what they have, since they may still be a majority among themselves.
 //
 // It cannot lower the mark of this node: all entries of the log count as committed, so the mark is at least what this node ever
 // applied, and the result is read back and compared. Whether another member had a higher one only the operator can know: see
@@ -75,12 +76,16 @@ func Recover(r Recovery) (out Recovered, err error) {
 		return out, nil
 	}
 	id := raft.ServerID(store.Identity().RaftID)
-	_, transport := raft.NewInmemTransport(raft.ServerAddress(r.Advertise))
+	_, transport := raft.NewInmemTransport(at(string(id), r.Advertise))
 	defer transport.Close()
 	c := raft.DefaultConfig()
 	c.LocalID, c.Logger = id, r.Logger
-	only := raft.Configuration{Servers: []raft.Server{{ID: id, Address: raft.ServerAddress(r.Advertise)}}}
+	only := raft.Configuration{Servers: []raft.Server{{ID: id, Address: at(string(id), r.Advertise)}}}
 	if err := raft.RecoverCluster(c, fsm.New(nil), store.Logs(), store.Stable(), store.Snapshots(), transport, only); err != nil {
+		return out, fmt.Errorf("recover: %w", err)
+	}
+	// Under another id nobody who still belongs to the former cluster can reach this one, or be reached.
+	if err := store.Refound(); err != nil {
 		return out, fmt.Errorf("recover: %w", err)
 	}
 	if out.After, _, err = replay(store); err != nil {

@@ -112,8 +112,9 @@ func (n *node) fill(s *Status, led reigning) {
 	}
 	calls := !leading && leader != "" && s.LastContact != Never && s.LastContact < s.Timeouts.Heartbeat
 	for _, srv := range n.servers() {
+		_, addr := reach(srv.Address)
 		m := Member{
-			Name: storage.NodeOf(string(srv.ID)), RaftID: string(srv.ID), Addr: string(srv.Address),
+			Name: storage.NodeOf(string(srv.ID)), RaftID: string(srv.ID), Addr: addr,
 			Voter: srv.Suffrage == raft.Voter, Leader: srv.ID == leader, LastContact: Never,
 		}
 		c := n.meter.of(srv.ID, term)

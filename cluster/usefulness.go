@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -17,44 +18,52 @@ type chooser struct {
 	minTenure time.Duration
 	from      time.Time // begin of the leadership
 
-	worse time.Time // since when somebody has been better; zero: nobody
+	better map[string]time.Time // since when each of them has been of a higher class and ready
 }
 
-// decide returns the member to hand over to, empty for none. ready says who could take over.
+func newChooser(self string, holdOff, minTenure time.Duration, from time.Time) *chooser {
+	return &chooser{self: self, holdOff: holdOff, minTenure: minTenure, from: from, better: make(map[string]time.Time)}
+}
+
+// decide returns the member to hand over to, empty for none: of those that have been better for long enough the one of the highest class, and
+// of these the most preferred. ready says who could take over.
 func (c *chooser) decide(now time.Time, classes map[string]int, prefer []string, ready func(string) bool) string {
-	best, found := "", false
-	rank := func(name string) int {
-		for i, p := range prefer {
-			if p == name {
-				return i
-			}
+	for name := range c.better {
+		if classes[name] <= classes[c.self] {
+			delete(c.better, name)
 		}
-		return len(prefer)
 	}
+	best := ""
 	for name, class := range classes {
-		if name == c.self || class <= classes[c.self] || !ready(name) {
+		if name == c.self || class <= classes[c.self] {
 			continue
 		}
-		better := !found || class > classes[best]
-		if found && class == classes[best] {
-			r, b := rank(name), rank(best)
-			better = r < b || r == b && name < best
+		if !ready(name) {
+			delete(c.better, name)
+			continue
 		}
-		if better {
-			best, found = name, true
+		since, known := c.better[name]
+		if !known {
+			since = now
+			c.better[name] = now
 		}
-	}
-	if !found {
-		c.worse = time.Time{}
-		return ""
-	}
-	if c.worse.IsZero() {
-		c.worse = now
-	}
-	if now.Sub(c.worse) < c.holdOff || now.Sub(c.from) < c.minTenure {
-		return ""
+		if now.Sub(since) < c.holdOff || now.Sub(c.from) < c.minTenure {
+			continue
+		}
+		if best == "" || class > classes[best] || class == classes[best] && preferred(prefer, name, best) {
+			best = name
+		}
 	}
 	return best
+}
+
+// preferred says whether a comes before b: in the order of the list, then by name.
+func preferred(list []string, a, b string) bool {
+	i, j := slices.Index(list, a), slices.Index(list, b)
+	if i != j {
+		return i >= 0 && (j < 0 || i < j)
+	}
+	return a < b
 }
 
 // seekBetter hands leadership over when another member has been more useful for long enough.
@@ -62,7 +71,7 @@ func (g *Group) seekBetter(ctx context.Context, n *node) {
 	if g.cfg.Usefulness == nil {
 		return
 	}
-	c := &chooser{self: g.cfg.Node, holdOff: g.cfg.HoldOff, minTenure: g.cfg.MinTenure, from: time.Now()}
+	c := newChooser(g.cfg.Node, g.cfg.HoldOff, g.cfg.MinTenure, time.Now())
 	tick := time.NewTicker(seekInterval)
 	defer tick.Stop()
 	for {

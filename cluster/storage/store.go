@@ -161,6 +161,13 @@ func (s *Store) Founded() error {
 	return s.save(id)
 }
 
+// Refound chooses another cluster id: after a recovery this is not the cluster it was.
+func (s *Store) Refound() error {
+	id := s.identity
+	id.ClusterID, id.Founding = NewClusterID(), false
+	return s.save(id)
+}
+
 // HasState says whether there is a log, a term or a snapshot.
 func (s *Store) HasState() (bool, error) {
 	return raft.HasExistingState(s.logs, s.guard, s.medium.Snapshots)

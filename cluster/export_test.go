@@ -1,0 +1,48 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// Retune is retune.
+var Retune = retune
+
+// Plan is what decide returns.
+type Plan struct {
+	Found  []Peer
+	Start  bool
+	Reason string
+}
+
+// Decide is decide.
+func Decide(self Peer, founding bool, peers []Peer, expect int) Plan {
+	p := decide(self, founding, peers, expect)
+	return Plan{p.found, p.start, p.reason}
+}
+
+// NextChange is nextChange; alive and caught list the servers that are.
+func NextChange(self raft.ServerID, cluster string, servers []raft.Server, peers []Peer, alive, caught map[raft.ServerID]bool) (verb string, server raft.Server, obstacles []string) {
+	c, obstacles := nextChange(self, cluster, servers, peers, func(id raft.ServerID) known { return known{alive[id], caught[id]} })
+	return string(c.verb), c.server, obstacles
+}
+
+// Chooser is chooser.
+type Chooser struct{ c *chooser }
+
+// NewChooser returns a chooser for a leadership that began at from.
+func NewChooser(self string, holdOff, minTenure time.Duration, from time.Time) *Chooser {
+	return &Chooser{newChooser(self, holdOff, minTenure, from)}
+}
+
+// Decide is decide.
+func (c *Chooser) Decide(now time.Time, classes map[string]int, prefer []string, ready func(string) bool) string {
+	return c.c.decide(now, classes, prefer, ready)
+}
+
+// ApplyRaw puts arbitrary bytes into the log, as a member of another release would.
+func (g *Group) ApplyRaw(b []byte) error { return g.running().raft.Apply(b, time.Second).Error() }
+
+// Snapshot makes this member take a snapshot now.
+func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
