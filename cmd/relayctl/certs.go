@@ -36,7 +36,7 @@ ca.pem, NAME.pem, NAME-key.pem and gossip.key.`,
   relayctl certs issue eu-1 --host relay-eu.example --host 10.0.0.5`,
 	}
 	cmd.PersistentFlags().StringVar(&dir, "dir", ".", "folder of the files")
-	cmd.AddCommand(a.certsInitCommand(&dir), a.certsIssueCommand(&dir))
+	cmd.AddCommand(a.certsInitCommand(&dir), a.certsIssueCommand(&dir), a.certsEnsureCommand(&dir))
 	return cmd
 }
 
