@@ -76,7 +76,7 @@ func ParseAddr(addr string) (*url.URL, error) {
 			return nil, refusal(CodeBadRequest, remedy, "address %q has no valid port", addr)
 		}
 	}
-	u.Path = strings.TrimSuffix(u.Path, "/")
+	u.Path = strings.TrimRight(u.Path, "/")
 	u.RawPath = ""
 	return u, nil
 }
