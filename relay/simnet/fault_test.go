@@ -119,6 +119,7 @@ func TestStalledSync(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(12 * time.Second)
+		synctest.Wait()
 		if stalled != 2 {
 			t.Errorf("%d stalls in 12 s, want 2", stalled)
 		}

@@ -16,7 +16,6 @@ type entry struct {
 
 	strong, weak uint64 // votes seen, by finalizer
 	certified    Claim  // certificate received in a block; Num 0: none
-
 }
 
 // claim is the best certificate that exists for e at this node.

@@ -31,6 +31,9 @@ type Config struct {
 	Release Release
 	// SlotLength is the time between blocks. Default 500 ms.
 	SlotLength time.Duration
+	// Anchor is the time of the slot that the real chain has then, for other slot
+	// lengths. Processes that belong together need the same. Default: now.
+	Anchor time.Time
 	// Legacy makes a chain from before Savanna.
 	Legacy bool
 	// LegacyLag is how far LIB trails there.
@@ -54,8 +57,8 @@ type Config struct {
 	MaxNodesPerHost int
 	// Timing holds the durations of the network's nodes.
 	Timing Timing
-	// OnEvent is told everything that happens at any node, from that node's
-	// goroutine. It must not block.
+	// OnEvent is told everything that happens at any node, from the nodes'
+	// goroutines, concurrently. It must not block and must not call a node.
 	OnEvent func(Event)
 	// Logger gets the nodes' logs.
 	Logger hclog.Logger
@@ -123,23 +126,15 @@ func New(cfg Config) (*Network, error) {
 	if room := epoch.Add(time.Duration(cfg.History+10*roundSlots) * wire.SlotInterval); time.Now().Before(room) {
 		time.Sleep(time.Until(room))
 	}
-	clock := NewClock(cfg.SlotLength, time.Now())
 	ours, err := names(cfg.Ours)
 	if err != nil {
 		return nil, err
 	}
-	schedule, err := names(append(append([]string(nil), cfg.Ours...), cfg.Others...))
+	rules, err := cfg.Rules()
 	if err != nil {
 		return nil, err
 	}
-	extra, err := names(cfg.Extra)
-	if err != nil {
-		return nil, err
-	}
-	chain, err := NewChain(Rules{
-		Seed: cfg.Seed, Producers: schedule, Finalizers: append(append([]wire.Name(nil), schedule...), extra...),
-		Clock: clock, Legacy: cfg.Legacy, LegacyLag: cfg.LegacyLag, NoSignatures: cfg.NoSignatures,
-	})
+	chain, err := NewChain(rules)
 	if err != nil {
 		return nil, err
 	}
@@ -147,12 +142,33 @@ func New(cfg Config) (*Network, error) {
 		Chain: chain, Oracle: NewOracle(chain, ours), cfg: cfg,
 		producers: make(map[string]*Node), voters: make(map[wire.Name]*Voter),
 	}
-	history, err := chain.History(cfg.History, clock.SlotAt(time.Now())-1)
+	history, err := chain.History(cfg.History, chain.Clock.SlotAt(time.Now())-1)
 	if err != nil {
 		return nil, err
 	}
 	w.history = history
 	return w, w.build()
+}
+
+// Rules are the chain rules of this network, for replicas in other processes:
+// NewChain(rules) there gives the same chain.
+func (c Config) Rules() (Rules, error) {
+	c = c.withDefaults()
+	schedule, err := names(append(append([]string(nil), c.Ours...), c.Others...))
+	if err != nil {
+		return Rules{}, err
+	}
+	extra, err := names(c.Extra)
+	if err != nil {
+		return Rules{}, err
+	}
+	if c.Anchor.IsZero() {
+		c.Anchor = time.Now()
+	}
+	return Rules{
+		Seed: c.Seed, Producers: schedule, Finalizers: append(append([]wire.Name(nil), schedule...), extra...),
+		Clock: NewClock(c.SlotLength, c.Anchor), Legacy: c.Legacy, LegacyLag: c.LegacyLag, NoSignatures: c.NoSignatures,
+	}, nil
 }
 
 func names(in []string) (out []wire.Name, err error) {
@@ -320,62 +336,6 @@ func (w *Network) Addrs() (out []string) {
 		out = append(out, n.Addr())
 	}
 	return out
-}
-
-// ReplicaConfig is what differs between replicas.
-type ReplicaConfig struct {
-	// Name is the agent name, and the host name for Config.Host.
-	Name string
-	// Relays are the addresses to dial.
-	Relays []string
-	// Release is the nodeos version. Default Spring 1.2.
-	Release Release
-	// IgnoreVotes makes a replica that never pauses for missing votes.
-	IgnoreVotes bool
-	// Timing holds its durations.
-	Timing Timing
-	// Listen makes it listen as well: for tests without a relay.
-	Listen string
-	// Votes makes a producing replica hold our finalizer's key itself.
-	Votes bool
-}
-
-// Replica prepares a replica of our producers. It starts on the history the
-// network began with; StartBehind gives it less, or more.
-func (w *Network) Replica(cfg ReplicaConfig) (*Replica, error) {
-	ours, err := names(w.cfg.Ours)
-	if err != nil {
-		return nil, err
-	}
-	return w.replica(cfg, ours, cfg.Votes), nil
-}
-
-// Finalizer prepares a node that holds our finalizers' keys and never produces.
-func (w *Network) Finalizer(cfg ReplicaConfig) *Replica { return w.replica(cfg, nil, true) }
-
-func (w *Network) replica(cfg ReplicaConfig, producers []wire.Name, votes bool) *Replica {
-	node := w.nodeConfig(cfg.Name)
-	node.Release, node.Peers, node.Producers, node.Timing = cfg.Release, cfg.Relays, producers, cfg.Timing
-	if cfg.IgnoreVotes {
-		node.Timing.VotePause = -1
-	}
-	if votes {
-		for _, s := range w.cfg.Ours {
-			if name, err := wire.ParseName(s); err == nil {
-				node.Voters = append(node.Voters, w.voter(name))
-			}
-		}
-	}
-	node.Watch = func(e Event) {
-		w.Oracle.Replica(e)
-		w.cfg.OnEvent(e)
-	}
-	r := NewReplica(node, func() []*Block { return w.upstreams[0].Blocks() })
-	r.cfg.Listen = cfg.Listen
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.replicas = append(w.replicas, r)
-	return r
 }
 
 // Report judges our slots by the final chain of the first upstream: up to its

@@ -99,9 +99,14 @@ func DefaultTiming(c Clock) Timing {
 func (t Timing) withDefaults(c Clock) Timing {
 	def := DefaultTiming(c)
 	for _, f := range []struct{ have, def *time.Duration }{
-		{&t.Offset, &def.Offset}, {&t.VotePause, &def.VotePause}, {&t.VoteAge, &def.VoteAge},
-		{&t.KeepAlive, &def.KeepAlive}, {&t.AcceptedSilence, &def.AcceptedSilence},
-		{&t.DialledSilence, &def.DialledSilence}, {&t.Cleanup, &def.Cleanup}, {&t.Retry, &def.Retry},
+		{&t.Offset, &def.Offset},
+		{&t.VotePause, &def.VotePause},
+		{&t.VoteAge, &def.VoteAge},
+		{&t.KeepAlive, &def.KeepAlive},
+		{&t.AcceptedSilence, &def.AcceptedSilence},
+		{&t.DialledSilence, &def.DialledSilence},
+		{&t.Cleanup, &def.Cleanup},
+		{&t.Retry, &def.Retry},
 		{&t.SyncWait, &def.SyncWait},
 	} {
 		if *f.have == 0 {

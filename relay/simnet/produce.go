@@ -26,7 +26,6 @@ type producing struct {
 	deadline time.Time // of the pending block
 	timer    *time.Timer
 	paused   string // why the pending block is not ours although the slot is
-	told     bool   // Paused has been told for this pause
 	round    wire.Slot
 }
 
