@@ -44,6 +44,7 @@ func (e *event) release() {
 // here, on the reader's goroutine. The error is a peer's fault: malformed
 // bytes. ctx is the connection's.
 func (h *hub) post(ctx context.Context, e event) error {
+	e.at = time.Now()
 	switch e.frame.Type() {
 	case wire.TypeTransaction, typeNote:
 		select {
@@ -60,7 +61,6 @@ func (h *hub) post(ctx context.Context, e event) error {
 		}
 		e.block = b
 	}
-	e.at = time.Now()
 	h.postUrgent(ctx, e)
 	return nil
 }

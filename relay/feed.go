@@ -93,6 +93,7 @@ func parseHello(b []byte) (tip wire.ID, err error) {
 // attach is a replica connected to a follower.
 type attach struct {
 	id            wire.ID
+	chain         wire.ID // as its handshake says: the leader may know none yet
 	observer, fit bool
 	name          string
 }
@@ -103,17 +104,20 @@ const maxName = 255
 func appendAttach(b []byte, a attach) []byte {
 	name := a.name[:min(len(a.name), maxName)]
 	b = append(b, a.id[:]...)
+	b = append(b, a.chain[:]...)
 	b = append(b, flags(a.observer, flagObserver)|flags(a.fit, flagFit), byte(len(name)))
 	return append(b, name...)
 }
 
 func parseAttach(b []byte) (a attach, err error) {
-	if len(b) < 34 || len(b) != 34+int(b[33]) {
+	const fixed = 32 + 32 + 2
+	if len(b) < fixed || len(b) != fixed+int(b[fixed-1]) {
 		return a, fmt.Errorf("attach of %d bytes: %w", len(b), errFeed)
 	}
 	copy(a.id[:], b)
-	a.observer, a.fit = b[32]&flagObserver != 0, b[32]&flagFit != 0
-	a.name = string(b[34:])
+	copy(a.chain[:], b[32:])
+	a.observer, a.fit = b[64]&flagObserver != 0, b[64]&flagFit != 0
+	a.name = string(b[fixed:])
 	return a, nil
 }
 
@@ -151,6 +155,7 @@ type roster struct {
 	term   uint64
 	active wire.ID
 	lib    uint32
+	ups    uint8     // connected upstreams of the leader
 	feed   []wire.ID // replicas of the follower that it is to feed
 }
 
@@ -162,6 +167,7 @@ func appendRoster(b []byte, r roster) []byte {
 	b = binary.LittleEndian.AppendUint64(b, r.term)
 	b = append(b, r.active[:]...)
 	b = binary.LittleEndian.AppendUint32(b, r.lib)
+	b = append(b, r.ups)
 	b = binary.LittleEndian.AppendUint16(b, uint16(len(feed)))
 	for _, id := range feed {
 		b = append(b, id[:]...)
@@ -170,14 +176,15 @@ func appendRoster(b []byte, r roster) []byte {
 }
 
 func parseRoster(b []byte) (r roster, err error) {
-	const fixed = 8 + 32 + 4 + 2
+	const fixed = 8 + 32 + 4 + 1 + 2
 	if len(b) < fixed {
 		return r, fmt.Errorf("roster of %d bytes: %w", len(b), errFeed)
 	}
 	r.term = binary.LittleEndian.Uint64(b)
 	copy(r.active[:], b[8:])
 	r.lib = binary.LittleEndian.Uint32(b[40:])
-	n := int(binary.LittleEndian.Uint16(b[44:]))
+	r.ups = b[44]
+	n := int(binary.LittleEndian.Uint16(b[45:]))
 	if n > maxRoster || len(b) != fixed+32*n {
 		return r, fmt.Errorf("roster of %d replicas in %d bytes: %w", n, len(b), errFeed)
 	}

@@ -71,6 +71,9 @@ type hub struct {
 	leader     *link  // our link to the leader, while we follow
 	heardLIB   uint32 // the last irreversible block, as the leader or an upstream told
 
+	ended     time.Time // when this relay last stopped leading
+	successor time.Time // when a later leader was first seen to have an upstream
+
 	notes   map[string]Note
 	ownNote []byte
 	noted   time.Time // when notes were last spread

@@ -107,6 +107,7 @@ func (h *hub) startLead(l *leadership) {
 // endLead ends it. Upstreams are gone by now.
 func (h *hub) endLead(l *leadership, err error) {
 	h.lead = nil
+	h.ended, h.successor = time.Now(), time.Time{}
 	h.gate.Follow()
 	h.dir.Adopt(wire.ID{})
 	for _, k := range h.linkSet {

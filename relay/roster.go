@@ -2,6 +2,7 @@ package relay
 
 import (
 	"slices"
+	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/ring"
@@ -73,7 +74,9 @@ func (h *hub) sendOurVote(k *link, f *wire.Frame, source wire.ID) {
 // sendAttach tells the leader of a replica here, and of its state.
 func (h *hub) sendAttach(r *replica) {
 	if k := h.leader; k != nil {
-		h.sendFeed(k, typeAttach, appendAttach(h.buf[:0], attach{r.id, r.observer, !r.syncing && !r.behind, r.name}))
+		h.sendFeed(k, typeAttach, appendAttach(h.buf[:0], attach{
+			id: r.id, chain: r.r.Handshake().ChainID, name: r.name, observer: r.observer, fit: !r.syncing && !r.behind,
+		}))
 	}
 }
 
@@ -89,6 +92,7 @@ func (h *hub) onAttach(k *link, a attach) {
 	if k.l.up {
 		return
 	}
+	h.cfg.Chain.Hear(a.chain)
 	s := h.sourceOf(a.id, a.name, a.observer)
 	_, known := k.attached[a.id]
 	k.attached[a.id] = a.fit
@@ -130,7 +134,7 @@ func (h *hub) sendRosters() {
 		}
 	}
 	for _, k := range h.linkSet {
-		r := roster{term: h.lead.term, active: h.dir.Active(), lib: h.lib()}
+		r := roster{term: h.lead.term, active: h.dir.Active(), lib: h.lib(), ups: uint8(min(len(h.upSet), 255))}
 		for id := range k.attached {
 			if s := h.sources[id]; s != nil && s.home == k {
 				r.feed = append(r.feed, id)
@@ -146,6 +150,9 @@ func (h *hub) onRoster(k *link, r roster) {
 		return
 	}
 	changed := h.dir.Active() != r.active
+	if r.ups > 0 && h.successor.IsZero() {
+		h.successor = time.Now()
+	}
 	h.dir.Adopt(r.active)
 	h.heardLIB = max(h.heardLIB, r.lib)
 	for _, local := range h.replicaSet {

@@ -33,6 +33,11 @@ type Status struct {
 	Replicas  []ReplicaStatus
 	Upstreams []upstream.PeerStatus
 	Links     []LinkStatus
+	// Ended is when this relay last stopped leading, Successor when it first
+	// saw a later leader that had an upstream: the gap between the two.
+	Ended, Successor time.Time
+	// Heard is when an upstream last said something, while leading.
+	Heard     time.Time
 	RingLen   int
 	RingBytes int
 	// LostRecords counts the records the observer was too slow for.
@@ -94,6 +99,7 @@ func (h *hub) status() Status {
 	s := Status{
 		At: now, Leading: h.lead != nil, Mode: h.mode(), Active: h.dir.Active(), State: h.gate.State(),
 		LIB: h.lib(), RingLen: h.ring.Len(), RingBytes: h.ring.Bytes(), LostRecords: h.lostRecords,
+		Ended: h.ended, Successor: h.successor,
 	}
 	if h.lead != nil {
 		s.Term = h.lead.term
@@ -105,6 +111,11 @@ func (h *hub) status() Status {
 	s.InRound = h.sched.Ours(slot)
 	if next, ok := h.sched.NextRound(slot); ok && !s.InRound {
 		s.NextRound = h.clock.TimeOf(next)
+	}
+	for _, u := range h.upSet {
+		if u.heard.After(s.Heard) {
+			s.Heard = u.heard
+		}
 	}
 	for _, src := range h.sources {
 		s.Replicas = append(s.Replicas, h.replicaStatus(src))

@@ -24,6 +24,7 @@ type upPeer struct {
 	peer
 	up    *upstream.Peer
 	asked time.Time // when a gap was last asked for
+	heard time.Time // when it last said something
 }
 
 // upSink passes what upstreams say to the hub.
@@ -73,11 +74,12 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 		return
 	}
 	h.dropOtherChains()
-	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p}
+	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p, heard: time.Now()}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
 	h.record(Record{Kind: UpstreamUp, Name: p.Addr()})
 	h.locateUp(u)
+	h.sendRosters()
 }
 
 // dropOtherChains closes replicas that came before the chain was pinned, and
@@ -133,6 +135,7 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 
 // upstreamFrame handles one frame of an upstream.
 func (h *hub) upstreamFrame(u *upPeer, e *event) {
+	u.heard = e.at
 	switch e.frame.Type() {
 	case wire.TypeBlock:
 		h.onUpstreamBlock(u, e)

@@ -16,6 +16,7 @@ type Purpose uint8
 const (
 	Feed Purpose = 1 // a follower's stream to the leader; one per follower
 	Sync Purpose = 2 // past blocks for a follower's replica
+	Call Purpose = 3 // one request to the leader, and its answer
 )
 
 // String returns the purpose's name.
@@ -23,6 +24,8 @@ func (p Purpose) String() string {
 	switch p {
 	case Feed:
 		return "feed"
+	case Call:
+		return "call"
 	case Sync:
 		return "sync"
 	}
@@ -86,7 +89,7 @@ func parseHello(b []byte) (Purpose, Code, error) {
 	switch {
 	case b[4] != version:
 		return p, CodeVersion, nil
-	case p != Feed && p != Sync:
+	case p < Feed || p > Call:
 		return p, CodePurpose, nil
 	}
 	return p, codeWelcome, nil

@@ -1,14 +1,57 @@
-// Command relayd is the relay daemon.
+// Command relayd is the relay daemon: it stands between the replicas of a block
+// producer and the network, and forwards one block per height.
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
 )
 
 // version is stamped by the linker.
 var version = "dev"
 
 func main() {
-	fmt.Fprintln(os.Stdout, "relayd", version)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// exitCode is an error that ends the process with a code of its own; what there
+// was to say has been said.
+type exitCode int
+
+func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
+
+// run executes a command line and returns the exit code: 0 ok, 1 failed.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := &cobra.Command{
+		Use:           "relayd",
+		Short:         "A thin failover relay for Antelope block producers",
+		Long:          "relayd stands between the nodeos replicas of one block producer and the network.\nSeveral of them form a group that forwards exactly one block per height.",
+		Version:       version,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	root.AddCommand(runCommand(), checkCommand(), healthCommand(), recoverCommand())
+	err := root.ExecuteContext(ctx)
+	var code exitCode
+	switch {
+	case err == nil:
+		return 0
+	case errors.As(err, &code):
+		return int(code)
+	}
+	fmt.Fprintln(stderr, "relayd:", err)
+	return 1
 }

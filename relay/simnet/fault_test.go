@@ -205,3 +205,31 @@ func TestProducingLeapDropsSiblings(t *testing.T) {
 		})
 	}
 }
+
+// An upstream that was killed comes back at its address and catches up; who was
+// connected to it connects again.
+func TestUpstreamRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := start(t, simnet.Config{History: 50, NoSignatures: true})
+		r := replica(t, w, simnet.ReplicaConfig{Name: "nodeos-a", Relays: []string{"up-1:9876"}})
+		time.Sleep(5 * time.Second)
+		w.KillUpstream(0)
+		time.Sleep(10 * time.Second)
+		if v, _ := r.Node().View(); v.Connected != 0 {
+			t.Error("still connected")
+		}
+		if err := w.StartUpstream(0); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15 * time.Second)
+		a, _ := w.Upstream(0).View()
+		b, _ := w.Upstream(1).View()
+		c, _ := r.Node().View()
+		if a.Head.ID != b.Head.ID || c.Head.ID != b.Head.ID {
+			t.Errorf("heads %s, %s and %s", a.Head, b.Head, c.Head)
+		}
+		if c.Connected != 1 {
+			t.Error("not connected again")
+		}
+	})
+}

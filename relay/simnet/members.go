@@ -16,6 +16,9 @@ type ReplicaConfig struct {
 	Timing Timing
 	// Listen makes it listen as well: for tests without a relay.
 	Listen string
+	// Stale lets it produce before it has seen a fresh block: for chains without
+	// other producers.
+	Stale bool
 	// Votes makes a producing replica hold our finalizer's key itself.
 	Votes bool
 }
@@ -36,6 +39,7 @@ func (w *Network) Finalizer(cfg ReplicaConfig) *Replica { return w.replica(cfg, 
 func (w *Network) replica(cfg ReplicaConfig, producers []wire.Name, votes bool) *Replica {
 	node := w.nodeConfig(cfg.Name)
 	node.Release, node.Peers, node.Producers, node.Timing = cfg.Release, cfg.Relays, producers, cfg.Timing
+	node.Stale = cfg.Stale
 	if cfg.IgnoreVotes {
 		node.Timing.VotePause = -1
 	}
@@ -50,7 +54,7 @@ func (w *Network) replica(cfg ReplicaConfig, producers []wire.Name, votes bool) 
 		w.Oracle.Replica(e)
 		w.cfg.OnEvent(e)
 	}
-	r := NewReplica(node, func() []*Block { return w.upstreams[0].Blocks() })
+	r := NewReplica(node, func() []*Block { return w.alive().Blocks() })
 	r.cfg.Listen = cfg.Listen
 	w.mu.Lock()
 	defer w.mu.Unlock()

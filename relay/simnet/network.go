@@ -109,13 +109,13 @@ type Network struct {
 	cfg       Config
 	history   []*Block
 	producers map[string]*Node
-	upstreams []*Node
 	stop      context.CancelFunc
 	wg        sync.WaitGroup
 
-	mu       sync.Mutex
-	voters   map[wire.Name]*Voter
-	replicas []*Replica
+	mu        sync.Mutex
+	upstreams []*Node
+	voters    map[wire.Name]*Voter
+	replicas  []*Replica
 }
 
 // New builds a network; Start runs it. Inside a synctest bubble, whose clock
@@ -197,18 +197,7 @@ func (w *Network) build() error {
 		}
 	}
 	for i := range w.cfg.Upstreams {
-		cfg := w.nodeConfig(fmt.Sprintf("up-%d", i+1))
-		cfg.Listen, cfg.MaxNodesPerHost = w.cfg.Listen(i), w.cfg.MaxNodesPerHost
-		if i == 0 {
-			for _, name := range w.cfg.Extra {
-				extra, err := wire.ParseName(name)
-				if err != nil {
-					return err
-				}
-				cfg.Voters = append(cfg.Voters, w.voter(extra))
-			}
-		}
-		n, err := NewNode(cfg)
+		n, err := w.newUpstream(i, w.cfg.Listen(i), w.history)
 		if err != nil {
 			return err
 		}
@@ -243,11 +232,7 @@ func (w *Network) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
 	w.Oracle.Begin(w.Chain.Clock.SlotAt(time.Now()) + 1)
-	var nodes []*Node
-	for _, name := range w.cfg.Others {
-		nodes = append(nodes, w.producers[name])
-	}
-	nodes = append(nodes, w.upstreams...)
+	nodes := w.nodes()
 	for i, n := range nodes {
 		if err := n.Start(); err != nil {
 			for _, started := range nodes[:i] {
@@ -261,7 +246,7 @@ func (w *Network) Start() error {
 		}
 	}
 	if w.cfg.Load > 0 {
-		w.wg.Go(func() { w.load(ctx, nodes) })
+		w.wg.Go(func() { w.load(ctx) })
 	}
 	return nil
 }
@@ -279,7 +264,7 @@ func (w *Network) Close() {
 	}
 	w.stop()
 	w.wg.Wait()
-	for _, n := range w.upstreams {
+	for _, n := range w.nodes() {
 		n.Close()
 	}
 	for _, n := range w.producers {
@@ -299,7 +284,7 @@ func (w *Network) Run(ctx context.Context) error {
 }
 
 // load pushes transactions into the network, at random nodes.
-func (w *Network) load(ctx context.Context, nodes []*Node) {
+func (w *Network) load(ctx context.Context) {
 	every := max(time.Duration(float64(w.Chain.Clock.Length)/w.cfg.Load), time.Millisecond)
 	tick := time.NewTicker(every)
 	defer tick.Stop()
@@ -310,6 +295,7 @@ func (w *Network) load(ctx context.Context, nodes []*Node) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			nodes := w.nodes()
 			nodes[random.IntN(len(nodes))].Push(newTx(fmt.Sprintf("%s %d", w.cfg.Seed, i), time.Now().Add(life)))
 		}
 	}
@@ -327,23 +313,13 @@ func (w *Network) Producer(name string) (*Node, error) {
 	return n, nil
 }
 
-// Upstream is the i-th listening node.
-func (w *Network) Upstream(i int) *Node { return w.upstreams[i] }
-
-// Addrs are the addresses of the upstreams, after Start.
-func (w *Network) Addrs() (out []string) {
-	for _, n := range w.upstreams {
-		out = append(out, n.Addr())
-	}
-	return out
-}
-
-// Report judges our slots by the final chain of the first upstream: up to its
+// Report judges our slots by the final chain of the first upstream that lives: up to its
 // last irreversible block, or to its head on a legacy chain, whose finality is
 // minutes behind.
 func (w *Network) Report() Report {
-	main := w.upstreams[0].Blocks()
-	if v, ok := w.upstreams[0].View(); ok && !w.cfg.Legacy {
+	up := w.alive()
+	main := up.Blocks()
+	if v, ok := up.View(); ok && !w.cfg.Legacy {
 		for len(main) > 0 && main[len(main)-1].Num() > v.Root.Num() {
 			main = main[:len(main)-1]
 		}

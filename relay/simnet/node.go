@@ -230,8 +230,12 @@ func (n *Node) Start() error {
 }
 
 // Close ends the process at once, as kill -9 does: what was not on a socket is
-// lost. It waits for everything the node has started.
+// lost. It waits for everything the node has started. One goroutine at a time
+// may call it.
 func (n *Node) Close() {
+	if n.cancel == nil || n.ctx.Err() != nil {
+		return // never started, or closed
+	}
 	n.cancel()
 	if n.listener != nil {
 		_ = n.listener.Close() // only the accept loop cares, and it ends

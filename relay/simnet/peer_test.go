@@ -133,17 +133,25 @@ func TestVersionsAndFlags(t *testing.T) {
 		time.Sleep(4 * time.Second) // two rounds of blocks lie ahead
 		spring := dialDummy(t, w, mem, "spring", wire.Version9)
 		leap := dialDummy(t, w, mem, "leap", wire.VersionBase+7)
+		mute := dialDummy(t, w, mem, "mute", 0)
+		root := w.Chain.Genesis.ID
+		root[1] = 0x10 // a root far above everything mutes all blocks below it
+		mute.hello(wire.Version9, root, root)
 		far := dialDummy(t, w, mem, "far", 0)
 		far.hello(wire.Version9, wire.ID{}, wire.ID{})
 		time.Sleep(6 * time.Second)
 		_ = spring.conn.Close()
 		_ = leap.conn.Close()
 		_ = far.conn.Close()
+		_ = mute.conn.Close()
 		if got := count(spring); got[wire.TypeVote] < 10 || got[wire.TypeBlock] < 10 {
 			t.Errorf("version 9 got %v, want votes and blocks", got)
 		}
 		if got := count(leap); got[wire.TypeVote] != 0 || got[wire.TypeBlock] < 10 {
 			t.Errorf("version 7 got %v, want blocks only", got)
+		}
+		if got := count(mute); got[wire.TypeBlock] != 0 || got[wire.TypeVote] < 10 {
+			t.Errorf("a peer with a root above the head got %v, want votes and no blocks", got)
 		}
 		if got := count(far); got[wire.TypeVote] != 0 || got[wire.TypeBlock] != 0 || got[wire.TypeNotice] != 1 {
 			t.Errorf("a peer far behind got %v, want one notice and silence", got)

@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// api is the member as the control API sees it.
+type api struct{ m *member }
+
+var (
+	_ control.Node       = api{}
+	_ control.Membership = api{}
+)
+
+// StepDown implements control.Node. On a follower it asks the leader.
+func (a api) StepDown(ctx context.Context, to string, timeout time.Duration) (control.StepDown, error) {
+	m := a.m
+	if m.gossip == nil {
+		return control.StepDown{}, &control.Error{
+			Code: control.CodeRefused, Message: "this relay is a group of one: there is nobody to hand over to",
+			Remedy: "add members (docs/operations.md), or stop it: nothing is lost outside our rounds",
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if m.group.Status().Role != "leader" {
+		return a.askLeader(ctx, to)
+	}
+	before, _ := m.node.Status(ctx)
+	h, err := m.group.StepDown(ctx, to)
+	out := control.StepDown{From: h.From, To: h.To, TookMS: h.Took.Milliseconds()}
+	if err != nil {
+		return out, stepDownError(err)
+	}
+	out.GapMS, out.Lost = m.measureGap(ctx, before, h)
+	m.journal.steppedDown(out)
+	return out, nil
+}
+
+// stepDownError words a failed hand-over for whoever asked for it.
+func stepDownError(err error) error {
+	e := &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "look at relayctl status, and repeat"}
+	switch {
+	case errors.Is(err, cluster.ErrNoTarget), errors.Is(err, cluster.ErrNotReady):
+		e.Remedy = "relayctl status says which member cannot lead, and why"
+	case errors.Is(err, cluster.ErrOtherWon):
+		e.Remedy = "the group works; step down again if it has to be that member"
+	}
+	return e
+}
+
+// RemoveMember implements control.Membership.
+func (a api) RemoveMember(ctx context.Context, name string) error {
+	err := a.m.group.Remove(ctx, name)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, cluster.ErrNotLeader):
+		leader, _ := a.m.group.Leader()
+		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "ask the leader, " + leader}
+	case errors.Is(err, cluster.ErrRemoveLeader):
+		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "relayctl step-down, then ask the new leader"}
+	}
+	return fmt.Errorf("remove member %s: %w", name, err)
+}
+
+// Blocks implements control.Node.
+func (a api) Blocks(limit int) []control.Block {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	list := a.m.node.Blocks(ctx, limit)
+	out := make([]control.Block, 0, len(list))
+	for _, b := range list {
+		c := control.Block{
+			Num: b.Block.Num(), ID: b.Block.ID.String(), Previous: b.Block.Previous.String(), Slot: uint32(b.Block.Slot),
+			SlotTime: a.m.journal.clock.TimeOf(b.Block.Slot), Producer: b.Block.Producer.String(), State: control.BlockNetwork, Source: b.Name,
+		}
+		if b.Emitted {
+			c.State = control.BlockForwarded
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// Events implements control.Node.
+func (a api) Events(ctx context.Context) <-chan control.Event { return a.m.journal.events(ctx) }
+
+// short is the first 8 digits of a node id.
+func short(id [32]byte) string { return hex.EncodeToString(id[:4]) }
+
+// slotOf is the slot of the mark's block.
+func slotOf(m fsm.Mark) wire.Slot { return wire.Slot(m.Slot) }
+
+func ms(d time.Duration) *float64 {
+	f := float64(d.Microseconds()) / 1000
+	return &f
+}

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// recentEvents is how many events status shows.
+	recentEvents = 50
+	// eventBacklog bounds the events waiting for the API.
+	eventBacklog = 256
+)
+
+// journal is told what happens at the node, and turns it into log lines,
+// metrics, events for the API, and what status shows of the last round.
+type journal struct {
+	cfg     Config
+	log     hclog.Logger
+	metrics *control.Metrics
+	clock   relay.Clock
+	also    func(relay.Record)
+	node    *relay.Node
+
+	mu       sync.Mutex
+	counters control.Counters
+	recent   []control.Event // newest last
+	round    round
+	active   string
+	markAt   time.Time
+	listener chan control.Event
+}
+
+func newJournal(cfg Config, m *control.Metrics, log hclog.Logger, p parts) *journal {
+	j := &journal{cfg: cfg, log: log, metrics: m, clock: p.clock, also: p.observe}
+	if j.clock == nil {
+		j.clock = relay.SystemClock{}
+	}
+	return j
+}
+
+// observe takes one record; it runs on the node's observer goroutine.
+func (j *journal) observe(r relay.Record) {
+	j.tell(r)
+	j.measure(r)
+	j.mu.Lock()
+	j.count(r)
+	e, ok := j.event(r)
+	if ok {
+		e.Time, e.Node = r.At, j.cfg.Node
+		if e.Kind != control.KindForwarded && e.Kind != control.KindRefused {
+			j.recent = append(j.recent, e)
+			j.recent = j.recent[max(0, len(j.recent)-recentEvents):]
+		}
+		if j.listener != nil {
+			select {
+			case j.listener <- e:
+			default:
+			}
+		}
+	}
+	j.mu.Unlock()
+	if j.also != nil {
+		j.also(r)
+	}
+}
+
+// events is the stream for the API: one subscriber, from now until ctx ends.
+func (j *journal) events(ctx context.Context) <-chan control.Event {
+	out := make(chan control.Event, eventBacklog)
+	j.mu.Lock()
+	j.listener = out
+	j.mu.Unlock()
+	context.AfterFunc(ctx, func() {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		if j.listener == out {
+			j.listener = nil
+			close(out)
+		}
+	})
+	return out
+}
+
+// tell writes the log line of a record, if it deserves one.
+func (j *journal) tell(r relay.Record) {
+	b := r.Block
+	switch r.Kind {
+	case relay.Forwarded:
+		j.log.Info("block forwarded", "height", b.Num(), "id", b.ID.Short(), "slot", uint32(b.Slot), "source", r.Name,
+			"lead_ms", r.Lead.Milliseconds(), "took_us", r.Delay.Microseconds())
+	case relay.Refused:
+		j.log.Info("block refused", "height", b.Num(), "id", b.ID.Short(), "slot", uint32(b.Slot), "source", r.Name, "reason", r.Reason.String())
+	case relay.Missed:
+		j.log.Warn("slot missed", "slot", uint32(b.Slot), "time", j.clock.TimeOf(b.Slot).UTC().Format("15:04:05.000"))
+	case relay.ActiveChange:
+		j.log.Info("active replica", "source", r.Name, "cause", string(r.Cause))
+	case relay.ReplicaUp:
+		j.log.Info("replica connected", "source", r.Name, "addr", r.Text)
+	case relay.ReplicaDown:
+		j.log.Warn("replica gone", "source", r.Name, "error", errText(r.Err))
+	case relay.ReplicaState:
+		j.log.Info("replica is "+r.Text, "source", r.Name)
+	case relay.UpstreamUp:
+		j.log.Info("upstream connected", "peer", r.Name)
+	case relay.UpstreamDown:
+		j.log.Warn("upstream gone", "peer", r.Name, "error", errText(r.Err))
+	case relay.LinkUp:
+		j.log.Info("link up", "member", r.Name)
+	case relay.LinkDown:
+		j.log.Info("link down", "member", r.Name, "error", errText(r.Err))
+	case relay.Leading:
+		j.log.Info("this member leads", "term", r.Term)
+	case relay.Following:
+		j.log.Info("this member leads no more", "term", r.Term, "cause", errText(r.Err))
+	case relay.ModeChange:
+		j.log.Info("failover mode", "mode", r.Text, "configured", j.cfg.Failover.Mode)
+	case relay.Unresolved:
+		j.log.Warn("mark unresolved", "height", b.ID.Num(), "id", b.ID.Short(), "source", r.Name, "why", r.Text)
+	case relay.VoteConflict:
+		j.log.Error("two live nodes hold one finalizer key", "height", b.Num(), "source", r.Name,
+			"remedy", "give each finalizer host its own key, or stop one of them")
+	case relay.Equivocation:
+		j.log.Error("a replica signed two blocks on one parent", "height", b.Num(), "id", b.ID.Short(), "source", r.Name)
+	}
+}
+
+func errText(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// measure updates the metrics.
+func (j *journal) measure(r relay.Record) {
+	switch r.Kind {
+	case relay.Forwarded:
+		j.metrics.Forwarded(r.Name, r.Delay, r.Lead)
+		j.metrics.MarkHeight(r.Block.Num())
+	case relay.Refused:
+		j.metrics.Refused(r.Reason.String())
+	case relay.Missed:
+		j.metrics.SlotsMissed(1)
+	case relay.ActiveChange:
+		j.metrics.ActiveSwitch()
+	case relay.Leading:
+		j.metrics.Failover("election")
+	case relay.VoteUp:
+		j.metrics.VotesForwarded(1)
+	case relay.VoteConflict:
+		j.metrics.DoubleVote()
+		j.metrics.VoteDropped("conflict")
+	case relay.VoteDropped:
+		j.metrics.VoteDropped(r.Text)
+	}
+}
+
+// count keeps the counters and the picture of the round. j.mu is held.
+func (j *journal) count(r relay.Record) {
+	switch r.Kind {
+	case relay.Forwarded:
+		j.counters.Forwarded++
+		if r.Lead < 0 {
+			j.counters.Late++
+		}
+		j.markAt = r.At
+		j.round.forwarded(r, j.clock)
+	case relay.Refused:
+		j.counters.Refused++
+	case relay.Missed:
+		j.counters.Missed++
+		j.round.missed(r.Block.Slot, j.clock)
+	case relay.Leading:
+		j.counters.Failovers++
+	case relay.Network:
+		j.round.network(r, j.cfg.Producers, j.clock)
+	}
+}
+
+// event translates a record for the API; false when it is not for people.
+func (j *journal) event(r relay.Record) (control.Event, bool) {
+	b := r.Block
+	block := control.Event{Num: b.Num(), BlockID: b.ID.String(), Slot: uint32(b.Slot), Source: r.Name}
+	switch r.Kind {
+	case relay.Forwarded:
+		lead := r.Lead.Milliseconds()
+		block.Kind, block.LeadMS = control.KindForwarded, &lead
+		return block, true
+	case relay.Refused:
+		block.Kind, block.Reason = control.KindRefused, r.Reason.String()
+		return block, true
+	case relay.Missed:
+		return control.Event{Kind: control.KindMissed, Slot: uint32(b.Slot), Text: "a slot of ours passed without a block"}, true
+	case relay.ActiveChange:
+		e := control.Event{Kind: control.KindActive, From: j.active, To: r.Name, Reason: string(r.Cause)}
+		j.active = r.Name
+		return e, true
+	case relay.Leading:
+		return control.Event{Kind: control.KindLeader, To: j.cfg.Node, Text: fmt.Sprintf("%s leads in term %d", j.cfg.Node, r.Term)}, true
+	case relay.Following:
+		return control.Event{Kind: control.KindLeader, From: j.cfg.Node, Reason: errText(r.Err), Text: j.cfg.Node + " leads no more"}, true
+	case relay.ReplicaUp:
+		return control.Event{Kind: control.KindReplicaUp, Source: r.Name, Text: r.Text}, true
+	case relay.ReplicaDown:
+		return control.Event{Kind: control.KindReplicaDown, Source: r.Name, Reason: errText(r.Err)}, true
+	case relay.UpstreamUp:
+		return control.Event{Kind: control.KindUpstreamUp, Peer: r.Name}, true
+	case relay.UpstreamDown:
+		return control.Event{Kind: control.KindUpstreamDown, Peer: r.Name, Reason: errText(r.Err)}, true
+	case relay.VoteConflict:
+		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: "two live nodes hold one finalizer key"}, true
+	case relay.Equivocation:
+		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: "a replica signed two blocks on one parent"}, true
+	case relay.Unresolved:
+		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: r.Text}, true
+	}
+	return control.Event{}, false
+}
+
+// steppedDown notes the outcome of a hand-over.
+func (j *journal) steppedDown(d control.StepDown) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := control.Event{Kind: control.KindStepDown, Time: time.Now(), Node: j.cfg.Node, From: d.From, To: d.To, TookMS: d.TookMS, GapMS: d.GapMS, Lost: d.Lost}
+	j.recent = append(j.recent, e)
+	if j.listener != nil {
+		select {
+		case j.listener <- e:
+		default:
+		}
+	}
+}
+
+// missedBetween counts the slots of ours between two moments that have no block.
+func (j *journal) missedBetween(from, to time.Time) int {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := 0
+	for _, s := range j.round.slots {
+		if s.State == control.SlotMissed && s.Time.After(from) && !s.Time.After(to) {
+			n++
+		}
+	}
+	return n
+}
+
+// snapshot is what status shows of the journal.
+func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, markAt time.Time) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i := len(j.recent) - 1; i >= 0; i-- {
+		events = append(events, j.recent[i])
+	}
+	return j.counters, events, j.round.view(now), j.markAt
+}

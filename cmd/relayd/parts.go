@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
+	"github.com/thinrelay/thinrelay/relay"
+)
+
+// parts are what a member takes from its surroundings: real sockets and files,
+// or those of a demo or a test.
+type parts struct {
+	listen    func(addr string) (net.Listener, error)
+	listenAPI func(Config) (net.Listener, error)                              // may return nil: no API
+	dial      func(ctx context.Context, addr string) (net.Conn, error)        // to upstreams
+	dialGroup func(ctx context.Context, addr string) (net.Conn, error)        // to members; nil: TCP
+	gossip    func(m *member, advertise string) (gossip, func() error, error) // nil: memberlist
+	tune      func(*memberlist.Config)                                        // nil: as configured
+	store     func() (*storage.Store, error)                                  // nil: data_dir
+	chain     *relay.ChainID                                                  // nil: pinned in data_dir
+	clock     relay.Clock                                                     // nil: the system's
+	slot      time.Duration                                                   // 0: 500 ms
+	observe   func(relay.Record)                                              // told every record beside the log; may be nil
+}
+
+// systemParts are real sockets and files.
+func systemParts(Config) parts {
+	dialer := net.Dialer{Timeout: 5 * time.Second}
+	return parts{
+		listen:    func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) },
+		listenAPI: listenAPI,
+		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
+	}
+}
+
+// listenAPI opens the API's listener, with TLS where it is configured.
+func listenAPI(cfg Config) (net.Listener, error) {
+	if cfg.HTTP.Listen == "" {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", cfg.HTTP.Listen)
+	if err != nil || cfg.HTTP.TLS == (TLSConfig{}) {
+		return ln, err
+	}
+	conf, err := apiTLS(cfg.HTTP.TLS)
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return tls.NewListener(ln, conf), nil
+}
+
+// apiTLS is the API's TLS: with a CA, client certificates are asked for, and
+// those that show one may change state.
+func apiTLS(c TLSConfig) (*tls.Config, error) {
+	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
+	if err != nil {
+		return nil, fmt.Errorf("http.tls: %w", err)
+	}
+	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	if c.CA == "" {
+		return conf, nil
+	}
+	pem, err := os.ReadFile(c.CA)
+	if err != nil {
+		return nil, fmt.Errorf("http.tls.ca: %w", err)
+	}
+	conf.ClientCAs = x509.NewCertPool()
+	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("http.tls.ca: no certificate in %s", c.CA)
+	}
+	conf.ClientAuth = tls.VerifyClientCertIfGiven
+	return conf, nil
+}

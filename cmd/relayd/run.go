@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+)
+
+// runCommand is `relayd run`.
+func runCommand() *cobra.Command {
+	var path string
+	cmd := &cobra.Command{
+		Use:     "run",
+		Short:   "Run this relay",
+		Long:    "run takes part in the group until it gets SIGTERM or SIGINT: then it hands leadership over,\nfinishes what is under way, and exits with 0.",
+		Example: "  relayd run --config relay.yaml\n  RELAY_LOG_LEVEL=debug relayd run --config relay.yaml",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := LoadConfig(path, os.Environ())
+			if err != nil {
+				return err
+			}
+			return runRelay(cmd.Context(), cfg, newLogger(cfg, cmd.ErrOrStderr()))
+		},
+	}
+	configFlag(cmd, &path)
+	return cmd
+}
+
+// newLogger is the root logger that a configuration asks for.
+func newLogger(cfg Config, w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{
+		Name:       "relayd",
+		Level:      hclog.LevelFromString(cfg.Log.Level),
+		Output:     w,
+		JSONFormat: cfg.Log.Format == "json",
+		TimeFormat: "2006-01-02T15:04:05.000Z07:00",
+	}).With("node", cfg.Node)
+}
+
+// runRelay runs one relay with real sockets and files until ctx ends.
+func runRelay(ctx context.Context, cfg Config, log hclog.Logger) error {
+	m, err := openMember(ctx, cfg, systemParts(cfg), log)
+	if err != nil {
+		return fmt.Errorf("start: %w", err)
+	}
+	return m.run(ctx)
+}

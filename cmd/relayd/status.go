@@ -1,0 +1,364 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/members"
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+)
+
+const (
+	// staleAfter is the age from which a member's figures are marked: status
+	// promises a second.
+	staleAfter = 2 * time.Second
+	// forgetAfter is the age from which a member counts as unreachable.
+	forgetAfter = 5 * time.Second
+)
+
+// note is what members tell each other for status (relay.Note).
+type note struct {
+	Member    control.Member     `json:"member"`
+	Upstreams []control.Upstream `json:"upstreams"`
+	Active    string             `json:"active"`
+	SentAt    time.Time          `json:"sent_at"`
+}
+
+// Status implements control.Node.
+func (a api) Status(ctx context.Context) (control.Status, error) {
+	m := a.m
+	n, ok := m.node.Status(ctx)
+	if !ok {
+		return control.Status{}, fmt.Errorf("the node does not answer: %w", context.Cause(ctx))
+	}
+	g := m.group.Status()
+	counters, events, round, markAt := m.journal.snapshot(m.journal.clock.SlotAt(n.At))
+	s := control.Status{
+		Node: m.cfg.Node, Version: version, Time: n.At,
+		Cluster:  control.Cluster{Name: m.cfg.Producers[0], ID: g.ClusterID, Producers: m.cfg.Producers},
+		Quorum:   control.Quorum{Have: g.Answering, Need: g.Voters/2 + 1, Total: g.Voters, OK: g.Quorum},
+		Term:     g.Term,
+		Leader:   g.Leader,
+		Mode:     control.Mode(n.Mode.String()),
+		Active:   replicaName(n, n.Active),
+		Round:    round,
+		Counters: counters, Events: events,
+		Forwarded: m.forwarded(n, markAt),
+		Timeouts: control.Timeouts{
+			HeartbeatMS: g.Timeouts.Heartbeat.Milliseconds(), ElectionMS: g.Timeouts.Election.Milliseconds(),
+			LeaseMS: g.Timeouts.Lease.Milliseconds(), Auto: m.cfg.Cluster.Timeouts.Duration() == 0,
+		},
+	}
+	if m.cfg.Failover.Mode == ModePassive {
+		s.Mode = control.ModePassive
+	}
+	if id, ok := m.chain.Get(); ok {
+		s.Cluster.ChainID = id.String()
+	}
+	if g.Role == "leader" {
+		s.LeaderSince = g.LeadingSince
+	}
+	s.NextRoundMS = nextRound(n)
+	m.fillMembers(ctx, &s, n, g)
+	return s, nil
+}
+
+// nextRound is the time until our next round in ms: 0 while it runs, nil when
+// the schedule is not known.
+func nextRound(n relay.Status) *int64 {
+	var until int64
+	switch {
+	case n.InRound:
+	case n.NextRound.IsZero():
+		return nil
+	default:
+		until = n.NextRound.Sub(n.At).Milliseconds()
+	}
+	return &until
+}
+
+// forwarded is the mark, for status.
+func (m *member) forwarded(n relay.Status, at time.Time) *control.Forwarded {
+	mark := n.State.Mark
+	if mark.Height() == 0 {
+		return nil
+	}
+	f := &control.Forwarded{
+		Num: mark.Height(), ID: mark.Last.String(), Slot: mark.Slot,
+		SlotTime: m.journal.clock.TimeOf(slotOf(mark)), Source: replicaName(n, mark.Source),
+	}
+	if at.IsZero() {
+		at = f.SlotTime
+	}
+	f.AgeMS = max(n.At.Sub(at).Milliseconds(), 0)
+	return f
+}
+
+// replicaName is a replica's name, else the start of its id.
+func replicaName(n relay.Status, id [32]byte) string {
+	for _, r := range n.Replicas {
+		if r.ID == id {
+			return r.Name
+		}
+	}
+	if id == [32]byte{} {
+		return ""
+	}
+	return short(id)
+}
+
+// fillMembers adds this member, and the others as far as they are known.
+func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Status, g cluster.Status) {
+	own := m.ownNote(n, g)
+	s.Members = []control.Member{own.Member}
+	s.Upstreams = own.Upstreams
+	notes := map[string]relay.Note{}
+	for _, note := range m.node.Notes(ctx) {
+		notes[note.From] = note
+	}
+	seen := map[string]bool{m.cfg.Node: true}
+	for _, o := range g.Members {
+		if !seen[o.Name] {
+			seen[o.Name] = true
+			s.Members = append(s.Members, m.otherMember(s, o, notes))
+		}
+	}
+	if g.Leader != m.cfg.Node {
+		if lead, ok := decodeNote(notes[g.Leader]); ok {
+			s.Upstreams, s.Active = lead.Upstreams, lead.Active
+			age := noteAge(notes[g.Leader], n.At).Milliseconds()
+			for i := range s.Upstreams {
+				s.Upstreams[i].AgeMS = age
+			}
+		}
+	}
+	for i := range s.Members {
+		for j := range s.Members[i].Replicas {
+			r := &s.Members[i].Replicas[j]
+			r.Active = r.Name == s.Active && s.Active != ""
+		}
+	}
+	slices.SortFunc(s.Members, func(a, b control.Member) int {
+		if l := b.Role == control.RoleLeader; l != (a.Role == control.RoleLeader) {
+			if l {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+}
+
+// ownNote is what this member tells about itself.
+func (m *member) ownNote(n relay.Status, g cluster.Status) note {
+	c := control.Member{
+		Name: m.cfg.Node, Region: m.cfg.Region, Role: ownRole(g), HTTP: m.cfg.HTTP.Listen,
+		Mark: n.State.Mark.Height(), Version: version, Upstream: m.upstreamState(n), Replicas: []control.Replica{},
+	}
+	if g.Disk.P99 > 0 {
+		c.DiskP99MS = ms(g.Disk.P99)
+	}
+	if g.Waiting != "" {
+		c.Note = g.Waiting
+	}
+	for _, r := range n.Replicas {
+		if r.Addr == "" {
+			continue // connected to another member, which shows it
+		}
+		c.Replicas = append(c.Replicas, control.Replica{
+			Name: r.Name, NodeID: short(r.ID), Active: r.Active, Observer: r.Observer, Behind: r.Behind, Syncing: r.Syncing,
+		})
+	}
+	return note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), SentAt: n.At}
+}
+
+func ownRole(g cluster.Status) control.Role {
+	if g.Role == "leader" {
+		return control.RoleLeader
+	}
+	for _, o := range g.Members {
+		if o.RaftID == g.RaftID && !o.Voter {
+			return control.RoleNonvoter
+		}
+	}
+	return control.RoleFollower
+}
+
+// upstreamState says what this member can reach outside.
+func (m *member) upstreamState(n relay.Status) string {
+	switch {
+	case n.Leading:
+		return fmt.Sprintf("%d connected", connected(n.Upstreams))
+	case m.useful.reachable.Load():
+		return string(control.UpstreamReachable)
+	}
+	return string(control.UpstreamUnreachable)
+}
+
+// upstreams are the leader's connections.
+func (m *member) upstreams(n relay.Status) []control.Upstream {
+	list := make([]control.Upstream, 0, len(n.Upstreams))
+	for _, u := range n.Upstreams {
+		c := control.Upstream{Addr: u.Addr, State: control.UpstreamConnecting, Head: u.Height, LastError: u.LastError, Node: m.cfg.Node}
+		switch {
+		case u.State == upstream.Connected:
+			c.State = control.UpstreamConnected
+		case u.Alarm:
+			c.State = control.UpstreamRefused
+		case u.State == upstream.BackingOff:
+			c.State = control.UpstreamUnreachable
+		}
+		if u.RTT > 0 {
+			c.RTTMS = ms(u.RTT)
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// otherMember is another member: by its own word where that is fresh, else by
+// what the group and the gossip know.
+func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[string]relay.Note) control.Member {
+	c := control.Member{Name: o.Name, Role: control.RoleUnreachable, Replicas: []control.Replica{}, Stale: true, AgeMS: forgetAfter.Milliseconds()}
+	if told, ok := decodeNote(notes[o.Name]); ok {
+		age := noteAge(notes[o.Name], s.Time)
+		c = told.Member
+		c.AgeMS, c.Stale = age.Milliseconds(), age > staleAfter
+		if age > forgetAfter {
+			c.Role = control.RoleUnreachable
+		}
+		if rtt := notes[o.Name].RTT; rtt > 0 && notes[o.Name].Age == 0 {
+			offset := told.SentAt.Add(rtt / 2).Sub(notes[o.Name].At)
+			c.ClockOffsetMS = ms(offset)
+		}
+	}
+	if m.gossip != nil {
+		m.fromGossip(&c)
+	}
+	if o.RTT > 0 {
+		c.RTTMS = ms(o.RTT)
+	}
+	if c.Role != control.RoleUnreachable {
+		c.Role = roleOf(o, s.Leader)
+	}
+	return c
+}
+
+// fromGossip fills in what no note told.
+func (m *member) fromGossip(c *control.Member) {
+	for _, g := range m.gossip.Members() {
+		if g.Name != c.Name {
+			continue
+		}
+		if c.Version == "" {
+			c.Region, c.Version, c.HTTP = g.Meta.Region, g.Meta.Version, g.Meta.HTTPAddr
+			c.AgeMS = time.Since(g.Since).Milliseconds()
+			if g.State == members.Alive {
+				c.Role = control.RoleFollower
+				c.Note = "no link yet"
+			}
+		}
+		if g.RTT > 0 {
+			c.RTTMS = ms(g.RTT)
+		}
+	}
+}
+
+func roleOf(o cluster.Member, leader string) control.Role {
+	switch {
+	case o.Name == leader:
+		return control.RoleLeader
+	case !o.Voter:
+		return control.RoleNonvoter
+	}
+	return control.RoleFollower
+}
+
+func noteAge(n relay.Note, now time.Time) time.Duration { return n.Age + now.Sub(n.At) }
+
+func decodeNote(n relay.Note) (out note, ok bool) {
+	return out, n.Body != nil && json.Unmarshal(n.Body, &out) == nil
+}
+
+// share keeps the others informed, and the gauges current, until ctx ends.
+func (m *member) share(ctx context.Context) error {
+	tick := time.NewTicker(noteEvery)
+	defer tick.Stop()
+	var probed time.Time
+	for {
+		if now := time.Now(); now.Sub(probed) >= probeEvery {
+			probed = now
+			m.probe(ctx)
+		}
+		if n, ok := m.node.Status(ctx); ok {
+			g := m.group.Status()
+			if body, err := json.Marshal(m.ownNote(n, g)); err == nil {
+				m.node.Share(ctx, body)
+			}
+			m.gauges(n, g)
+			m.announce(localReplicas(n))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// noteEvery is how often a member tells about itself.
+const noteEvery = 500 * time.Millisecond
+
+func localReplicas(n relay.Status) (names []string) {
+	for _, r := range n.Replicas {
+		if r.Addr != "" {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// gauges sets the metrics that are not counted by the journal.
+func (m *member) gauges(n relay.Status, g cluster.Status) {
+	m.metrics.Group(g.Role == "leader", g.Quorum, g.Term)
+	m.metrics.MarkHeight(n.State.Mark.Height())
+	var active, standby, behind, syncing, observer int
+	for _, r := range n.Replicas {
+		switch {
+		case r.Addr == "":
+		case r.Observer:
+			observer++
+		case r.Syncing:
+			syncing++
+		case r.Behind:
+			behind++
+		case r.Active || n.Mode == director.Passive:
+			active++
+		default:
+			standby++
+		}
+	}
+	m.metrics.Replicas(active, standby, behind, syncing, observer)
+	var ok, connecting, refused, unreachable int
+	for _, u := range m.upstreams(n) {
+		switch u.State {
+		case control.UpstreamConnected:
+			ok++
+		case control.UpstreamRefused:
+			refused++
+		case control.UpstreamUnreachable:
+			unreachable++
+		default:
+			connecting++
+		}
+	}
+	m.metrics.Upstreams(ok, connecting, refused, unreachable)
+}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/link"
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
+)
+
+const (
+	// gapPoll is how often the end of a gap is looked for.
+	gapPoll = 5 * time.Millisecond
+	// callLimit bounds a request between members, in bytes and time.
+	callLimit     = 64 << 10
+	callTimeLimit = time.Minute
+)
+
+// measureGap waits until the successor has an upstream, and returns for how
+// long no block could leave; nil when that was not seen in time. lost counts
+// our slots that passed in it.
+func (m *member) measureGap(ctx context.Context, before relay.Status, h cluster.Handover) (gap *int64, lost int) {
+	tick := time.NewTicker(gapPoll)
+	defer tick.Stop()
+	for {
+		s, ok := m.node.Status(ctx)
+		switch {
+		case !ok:
+			return nil, 0
+		case s.Ended.After(before.Ended) && !s.Successor.IsZero():
+			took := max(s.Successor.Sub(s.Ended), h.Took).Milliseconds()
+			return &took, m.journal.missedBetween(s.Ended, s.Successor)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil, 0
+		}
+	}
+}
+
+// call is a request of one member to the leader, call.Answer its answer.
+type call struct {
+	StepDown  string        `json:"step_down"` // the member to lead next, may be empty
+	Remaining time.Duration `json:"remaining"`
+}
+
+type answer struct {
+	StepDown control.StepDown `json:"step_down"`
+	Error    *control.Error   `json:"error,omitempty"`
+}
+
+// askLeader passes a step-down on to the leader, over the members' own port.
+func (a api) askLeader(ctx context.Context, to string) (control.StepDown, error) {
+	name, addr := a.m.leaderLink()
+	if name == "" {
+		return control.StepDown{}, &control.Error{
+			Code: control.CodeNoQuorum, Message: "no leader is known", Remedy: "bring the missing members back: relayctl status names them",
+		}
+	}
+	nc, err := a.m.links.Open(ctx, name, addr, link.Call)
+	if err != nil {
+		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
+	}
+	defer nc.Close()
+	deadline, _ := ctx.Deadline()
+	_ = nc.SetDeadline(deadline)
+	if err := json.NewEncoder(nc).Encode(call{StepDown: to, Remaining: time.Until(deadline)}); err != nil {
+		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
+	}
+	var got answer
+	if err := json.NewDecoder(io.LimitReader(nc, callLimit)).Decode(&got); err != nil {
+		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
+	}
+	if got.Error != nil {
+		return got.StepDown, got.Error
+	}
+	return got.StepDown, nil
+}
+
+// serveCall answers another member's request.
+func (m *member) serveCall(ctx context.Context, nc net.Conn) error {
+	_ = nc.SetDeadline(time.Now().Add(callTimeLimit))
+	var q call
+	if err := json.NewDecoder(io.LimitReader(nc, callLimit)).Decode(&q); err != nil {
+		return fmt.Errorf("read a member's request: %w", err)
+	}
+	var out answer
+	if m.group.Status().Role != "leader" {
+		out.Error = &control.Error{Code: control.CodeRefused, Message: m.cfg.Node + " does not lead any more", Remedy: "repeat"}
+	} else {
+		var err error
+		out.StepDown, err = api{m}.StepDown(ctx, q.StepDown, min(max(q.Remaining, 0), callTimeLimit))
+		if err != nil && !errors.As(err, &out.Error) {
+			out.Error = &control.Error{Code: control.CodeInternal, Message: err.Error()}
+		}
+	}
+	return json.NewEncoder(nc).Encode(out)
+}

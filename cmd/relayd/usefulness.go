@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/members"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+)
+
+const (
+	// probeEvery is how often a member finds out whether it can reach an
+	// upstream.
+	probeEvery = time.Second
+	// probeLimit bounds one probe.
+	probeLimit = 700 * time.Millisecond
+	// heardLately is how long ago an upstream must have said something for a
+	// leader to need no probe: the network speaks twice a second.
+	heardLately = 1500 * time.Millisecond
+)
+
+var (
+	errUnreachable = errors.New("it reaches no upstream")
+	errGone        = errors.New("it is not heard of")
+)
+
+// usefulness is what this member knows of its own fitness to lead.
+type usefulness struct {
+	reachable atomic.Bool
+}
+
+// probe finds out whether this member can reach an upstream: because one spoke
+// lately, or by dialling.
+func (m *member) probe(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, probeLimit)
+	defer cancel()
+	if s, ok := m.node.Status(ctx); ok && s.Leading && connected(s.Upstreams) > 0 && time.Since(s.Heard) < heardLately {
+		m.useful.reachable.Store(true)
+		return
+	}
+	m.useful.reachable.Store(m.node.Reachable(ctx))
+}
+
+// connected counts the upstreams in use.
+func connected(list []upstream.PeerStatus) int {
+	n := 0
+	for _, u := range list {
+		if u.State == upstream.Connected {
+			n++
+		}
+	}
+	return n
+}
+
+// usefulnessClasses grades the members that are alive: 1 reaches an upstream,
+// 0 does not.
+func (m *member) usefulnessClasses() map[string]int {
+	classes := map[string]int{m.cfg.Node: class(m.useful.reachable.Load())}
+	for _, o := range m.gossip.Members() {
+		if o.Name != m.cfg.Node && o.State == members.Alive {
+			classes[o.Name] = class(o.Meta.UpstreamReachable)
+		}
+	}
+	return classes
+}
+
+func class(reachable bool) int {
+	if reachable {
+		return 1
+	}
+	return 0
+}
+
+// ready says why a member cannot lead, nil when it can. One that reaches no
+// upstream can, if we do not either.
+func (m *member) ready(name string) error {
+	for _, o := range m.gossip.Members() {
+		switch {
+		case o.Name != name:
+		case o.State != members.Alive:
+			return fmt.Errorf("%s: %w", name, errGone)
+		case !o.Meta.UpstreamReachable && m.useful.reachable.Load():
+			return fmt.Errorf("%s: %w", name, errUnreachable)
+		default:
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: %w", name, errGone)
+}
+
+// peers is what the others announce, for the group.
+func (m *member) peers() []cluster.Peer {
+	var list []cluster.Peer
+	for _, o := range m.gossip.Members() {
+		if o.Name == m.cfg.Node || o.State != members.Alive || o.Meta.RaftID == "" {
+			continue
+		}
+		list = append(list, cluster.Peer{
+			Name: o.Name, RaftID: o.Meta.RaftID, Addr: o.Meta.ClusterAddr, ClusterID: o.Meta.ClusterID, HasState: o.Meta.HasState,
+		})
+	}
+	return list
+}
+
+// worstRTT is the longest round trip to another member, by gossip's probes.
+func (m *member) worstRTT() time.Duration {
+	var worst time.Duration
+	for _, o := range m.gossip.Members() {
+		if o.State == members.Alive {
+			worst = max(worst, o.RTT)
+		}
+	}
+	return worst
+}
+
+// announce tells the others what they need to know of us.
+func (m *member) announce(replicas []string) {
+	if m.gossip == nil {
+		return
+	}
+	a := m.group.Announce()
+	m.gossip.Update(members.Meta{
+		ClusterID: a.ClusterID, RaftID: a.RaftID, ClusterAddr: a.Addr, HasState: a.HasState,
+		HTTPAddr: m.cfg.HTTP.Listen, Region: m.cfg.Region, Version: version,
+		UpstreamReachable: m.useful.reachable.Load(), Replicas: replicas,
+	})
+}

@@ -1,0 +1,156 @@
+package relay_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay"
+)
+
+var (
+	errDeposed = errors.New("not the leader")
+	errLost    = errors.New("leadership lost while committing")
+)
+
+// group stands in for the Raft group: one log that all members agree on, terms
+// that only grow, and a leader that the test appoints. It keeps Raft's
+// promises and no more: an entry that was under way when the leader was deposed
+// may be committed or not, a deposed leader may learn of it late or hang, and a
+// cut-off member learns nothing.
+type group struct {
+	mu      sync.Mutex
+	rng     *rand.Rand
+	state   fsm.State
+	term    uint64
+	leader  *member
+	pending *proposal
+	members []*member
+	// commit is how long the group takes to agree.
+	commit time.Duration
+	// lag is how much later than the leader the others learn of it.
+	lag time.Duration
+}
+
+type proposal struct {
+	t    fsm.Transition
+	term uint64
+}
+
+func newGroup(seed uint64) *group {
+	return &group{rng: rand.New(rand.NewPCG(seed, 7)), commit: 3 * time.Millisecond}
+}
+
+// State returns what the group has agreed on.
+func (g *group) State() fsm.State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.state
+}
+
+// current returns the leader and its term; nil while there is none.
+func (g *group) current() (*member, uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.leader, g.term
+}
+
+// elect appoints m, or nobody, for a new term. What was under way is decided
+// before the new leader's barrier passes.
+func (g *group) elect(m *member) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.pending; p != nil {
+		g.pending = nil
+		if g.rng.IntN(2) == 0 {
+			g.apply(p)
+		}
+	}
+	g.term++
+	g.leader = m
+	return g.term
+}
+
+// apply commits an entry and tells the members; g.mu is held.
+func (g *group) apply(p *proposal) error {
+	next, err := g.state.Apply(p.t, p.term)
+	if err != nil {
+		return err
+	}
+	g.state = next
+	for _, m := range g.members {
+		if m == g.leader || g.lag == 0 {
+			g.deliver(m)
+			continue
+		}
+		time.AfterFunc(g.lag, func() {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.deliver(m)
+		})
+	}
+	return nil
+}
+
+// deliver tells a member the newest state; g.mu is held.
+func (g *group) deliver(m *member) {
+	if m.node != nil && !m.cut {
+		m.node.Applied(g.state)
+	}
+}
+
+// cut hides the group from a member, or shows it again.
+func (g *group) cut(m *member, cut bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	m.cut = cut
+	g.deliver(m)
+}
+
+// proposer is one leadership's way to the group.
+type proposer struct {
+	g    *group
+	m    *member
+	term uint64
+	hang bool // a lost proposal ends with the leadership only
+}
+
+var _ relay.Proposer = (*proposer)(nil)
+
+// Propose implements relay.Proposer.
+func (p *proposer) Propose(ctx context.Context, t fsm.Transition) error {
+	e := &proposal{t, p.term}
+	p.g.mu.Lock()
+	leads := p.g.term == p.term && p.g.leader == p.m && !p.m.cut
+	if leads {
+		p.g.pending = e
+	}
+	wait := p.g.commit
+	p.g.mu.Unlock()
+	if !leads {
+		return p.lost(ctx, errDeposed)
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.g.mu.Lock()
+	if p.g.pending != e || p.m.cut {
+		p.g.mu.Unlock()
+		return p.lost(ctx, errLost)
+	}
+	defer p.g.mu.Unlock()
+	p.g.pending = nil
+	return p.g.apply(e)
+}
+
+func (p *proposer) lost(ctx context.Context, err error) error {
+	if p.hang {
+		<-ctx.Done()
+	}
+	return err
+}

@@ -1,0 +1,100 @@
+package relay_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+)
+
+// Replicas at any relay of the group work as if they were at the leader: twelve
+// of twelve blocks leave, and only the active replica signs.
+func TestReplicasAtAnyRelay(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		dials [][]int
+		fin   []int
+	}{
+		{"all at the leader", [][]int{{0}, {0}, {0}}, []int{0}},
+		{"none at the leader", [][]int{{1}, {1}, {2}}, []int{2}},
+		{"one each", [][]int{{0}, {1}, {2}}, []int{1}},
+		{"two relays each", [][]int{{0, 1}, {1, 2}, {2, 0}}, []int{1, 2}},
+		{"two followers each", [][]int{{1, 2}, {2, 1}, {1, 2}}, []int{2, 1}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: tc.dials, finalizer: tc.fin})
+				defer f.close()
+				rounds(2)
+				begin := time.Now()
+				f.net.Oracle.Begin(f.now())
+				rounds(4)
+				got := f.net.Report()
+				if got.Double != 0 || got.Unlinked != 0 || got.Missed != 0 || got.SlotsOurs < 36 || got.SignedExtra != 0 {
+					f.dump(begin, 200)
+					t.Fatalf("report=%+v, want nothing double, unlinked, missed or signed by standbys", brief(got))
+				}
+			})
+		})
+	}
+}
+
+// lostTo sums the slots missed, those of the last two of a round apart.
+func lostTo(r simnet.Report) (lost, last int, slots string) {
+	for _, s := range r.Slots {
+		switch {
+		case s.OnChain:
+		case s.Index >= 10:
+			last++
+		default:
+			lost++
+			slots += fmt.Sprintf(" %d/%d", uint32(s.Slot)/12, s.Index)
+		}
+	}
+	return lost, last, slots
+}
+
+// A leader that is killed at any moment loses no slot: its successor sends what
+// the network lacks and goes on with the same replica. Replicas are connected
+// to two relays, as an operator would have them.
+func TestLeaderKilled(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		dials [][]int
+	}{
+		{"two relays each", [][]int{{0, 1}, {1, 2}, {2, 0}}},
+		{"at the third relay", [][]int{{2}, {2}, {2}}},
+		{"all relays each", [][]int{{0, 1, 2}, {0, 1, 2}, {0, 1, 2}}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: tc.dials, finalizer: []int{0, 1}, seed: 3})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				begin := time.Now()
+				for i := range 24 {
+					f.awaitSlot(i%10, time.Duration(f.group.rng.IntN(500))*time.Millisecond)
+					// r1 and r2 take turns; r3 never leads.
+					dead, next := f.members[i%2], f.members[(i+1)%2]
+					dead.kill()
+					f.appoint(next, time.Duration(300+f.group.rng.IntN(600))*time.Millisecond)
+					time.Sleep(2 * time.Second)
+					dead.start()
+					time.Sleep(5 * time.Second)
+				}
+				rounds(1)
+				got := f.net.Report()
+				lost, last, which := lostTo(got)
+				t.Logf("%+v lost=%d (%s) in the last two of a round=%d", brief(got), lost, which, last)
+				if got.Double != 0 || got.Unlinked != 0 || lost != 0 {
+					f.dump(begin, 300)
+					t.Fatalf("report=%+v, lost %d, want none", brief(got), lost)
+				}
+			})
+		})
+	}
+}
