@@ -6,6 +6,12 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// ReadGreeting and AppendGreeting are readGreeting and appendGreeting.
+var (
+	ReadGreeting   = readGreeting
+	AppendGreeting = appendGreeting
+)
+
 // Retune is retune.
 var Retune = retune
 

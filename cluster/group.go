@@ -30,6 +30,7 @@ type Group struct {
 	waiting  string // why the member is not part of a group yet
 	node     *node  // nil until Raft runs
 	led      reigning
+	parting  raft.ServerID // being removed by this leader
 }
 
 // reigning is the leadership under way; zero when there is none.

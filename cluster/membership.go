@@ -19,6 +19,8 @@ const (
 	changeTimeout = 5 * time.Second
 	// caughtUp is the number of entries a member may be behind and still count as caught up.
 	caughtUp = 16
+	// partingTime is how long a member that is removed is given to learn of it.
+	partingTime = time.Second
 )
 
 // verb is what is done to a server.
@@ -27,6 +29,7 @@ type verb string
 const (
 	addNonvoter verb = "add as non-voter"
 	promote     verb = "promote to voter"
+	demote      verb = "demote to non-voter"
 	remove      verb = "remove"
 	readdress   verb = "change address"
 )
@@ -117,7 +120,13 @@ func (g *Group) reconcile(ctx context.Context, n *node) {
 // knowledge returns what this leader knows of the others.
 func (g *Group) knowledge(n *node) func(raft.ServerID) known {
 	term, commit, hb := n.raft.CurrentTerm(), n.raft.CommitIndex(), n.currentTimeouts().Heartbeat
+	g.mu.Lock()
+	parting := g.parting
+	g.mu.Unlock()
 	return func(id raft.ServerID) known {
+		if id == parting {
+			return known{}
+		}
 		c := n.meter.of(id, term)
 		return known{alive: time.Since(c.answered) < hb, caughtUp: c.match+caughtUp >= commit}
 	}
@@ -132,6 +141,8 @@ func (g *Group) change(ctx context.Context, n *node, c change, index uint64) err
 		switch {
 		case c.verb == remove:
 			return n.raft.RemoveServer(s.ID, index, enqueueTimeout)
+		case c.verb == demote:
+			return n.raft.DemoteVoter(s.ID, index, enqueueTimeout)
 		case s.Suffrage == raft.Voter:
 			return n.raft.AddVoter(s.ID, s.Address, index, enqueueTimeout)
 		default:
@@ -172,14 +183,46 @@ func (g *Group) Promote(ctx context.Context, name string) error {
 
 // Remove removes the named member for good: it can come back only with an empty data directory. The leader cannot remove itself
 // ([ErrRemoveLeader]).
+//
+// Raft often stops talking to a member before it has told it of its removal, and the member would look for a leader for ever. So its vote is
+// taken first, which it is told like anything else, and which means to it that it is being removed.
 func (g *Group) Remove(ctx context.Context, name string) error {
 	if name == g.cfg.Node {
 		return fmt.Errorf("remove %s: %w", name, ErrRemoveLeader)
 	}
-	return g.command(ctx, func(servers []raft.Server) (change, error) {
-		s, err := named(servers, name)
-		return change{remove, s}, err
-	})
+	var parting raft.Server
+	find := func(v verb) func([]raft.Server) (change, error) {
+		return func(servers []raft.Server) (c change, err error) {
+			parting, err = named(servers, name)
+			g.setParting(parting.ID)
+			return change{v, parting}, err
+		}
+	}
+	defer g.setParting("")
+	if err := g.command(ctx, find(demote)); err != nil {
+		return err
+	}
+	if n := g.running(); n != nil {
+		g.awaitTold(ctx, n, parting.ID)
+	}
+	return g.command(ctx, find(remove))
+}
+
+// awaitTold waits until the member has all that is in the log now, but not long.
+func (g *Group) awaitTold(ctx context.Context, n *node, id raft.ServerID) {
+	term, index := n.raft.CurrentTerm(), n.raft.LastIndex()
+	for end := time.Now().Add(partingTime); time.Now().Before(end) && n.meter.of(id, term).match < index; {
+		if !pause(ctx, 10*time.Millisecond) {
+			return
+		}
+	}
+}
+
+// setParting names the server that is being removed, which must not be given its vote back.
+func (g *Group) setParting(id raft.ServerID) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.parting = id
 }
 
 func named(servers []raft.Server, name string) (raft.Server, error) {

@@ -126,10 +126,12 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	var tuned, missing time.Time
-	member := false
+	member, voter := false, false
 	for {
 		servers := n.servers()
-		_, present := n.self()
+		self, present := n.self()
+		voter = voter || present && self.Suffrage == raft.Voter
+		present = present && !(voter && self.Suffrage != raft.Voter) // a vote is taken only to remove, see Remove
 		switch {
 		case len(servers) == 0:
 			if err := f.tend(ctx, g, n); err != nil && ctx.Err() == nil {
@@ -137,7 +139,11 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 			}
 		case present:
 			member, missing = true, time.Time{}
-			g.setWaiting("")
+			why := ""
+			if leader, _ := g.Leader(); leader == "" && self.Suffrage != raft.Voter {
+				why = "a leader's call (when this member was removed: move data_dir away to join again)"
+			}
+			g.setWaiting(why)
 			g.adopt(servers)
 		case !member:
 			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed: move data_dir away to join again)")

@@ -1,0 +1,80 @@
+package cluster_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+)
+
+func TestRecover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		for range 5 {
+			l.mustAdvance()
+		}
+		time.Sleep(time.Second)
+		former := l.group.Announce().ClusterID
+		a, b, c := w.members["a"], w.members["b"], w.members["c"]
+		for _, m := range w.members {
+			m.kill()
+		}
+		r := cluster.Recovery{Node: "a", Medium: a.medium, Advertise: "a:8300"}
+		r.AtLeast = 6
+		if _, err := cluster.Recover(r); !errors.Is(err, cluster.ErrLowered) {
+			t.Fatalf("below a known mark: got %v, want %v", err, cluster.ErrLowered)
+		}
+		r.AtLeast, r.DryRun = 5, true
+		if out, err := cluster.Recover(r); err != nil || out.Before.Mark.Height() != 5 || len(out.Former) != 3 {
+			t.Fatalf("dry run: %+v, %v", out, err)
+		}
+		r.DryRun = false
+		out, err := cluster.Recover(r)
+		if err != nil || out.Before != out.After || out.After.Mark.Height() != 5 {
+			t.Fatalf("recover: %+v, %v", out, err)
+		}
+		w.mu.Lock()
+		clear(w.next) // a begins with a snapshot
+		w.mu.Unlock()
+		a.start()
+		// Should the others be there after all, they are another cluster, and neither side disturbs the other.
+		b.start()
+		c.start()
+		w.until("a to lead alone", 10*time.Second, func() bool { return !a.group.Status().LeadingSince.IsZero() })
+		if got := a.group.State().Mark.Height(); got != 5 {
+			t.Errorf("height: got %d, want 5", got)
+		}
+		term := a.group.Status().Term
+		time.Sleep(time.Minute)
+		s := a.group.Status()
+		if s.Term != term || s.Voters != 1 || s.ClusterID == former || s.ClusterID == "" {
+			t.Errorf("after a minute beside the former cluster: %+v", s)
+		}
+		for _, m := range []*member{b, c} {
+			if err := m.quit(); err != nil {
+				t.Error(err)
+			}
+			m.wipe()
+			w.mu.Lock()
+			clear(w.next)
+			w.mu.Unlock()
+			m.start()
+		}
+		w.voters(a, "a", "b", "c")
+		w.agreed(a.mustAdvance())
+		w.mu.Lock()
+		w.bad = nil // jumps by snapshot
+		w.mu.Unlock()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a")
+		if out, err := cluster.Recover(cluster.Recovery{Node: "a", Medium: w.members["a"].medium, Advertise: "a:8300"}); err == nil {
+			t.Errorf("recovered nothing: %+v", out)
+		}
+		w.net.Close()
+	})
+}
