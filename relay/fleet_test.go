@@ -7,12 +7,14 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/downstream"
+	"github.com/thinrelay/thinrelay/relay/gate"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/simnet/memnet"
 	"github.com/thinrelay/thinrelay/relay/upstream"
@@ -47,6 +49,7 @@ type member struct {
 	host *memnet.Host
 	node *relay.Node // nil while it is dead
 	cut  bool        // guarded by group.mu
+	dead atomic.Bool
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -148,6 +151,7 @@ func (m *member) start() {
 	f := m.f
 	f.t.Helper()
 	m.host = f.mem.Host(m.name)
+	m.dead.Store(false)
 	down, err := m.host.Listen(m.name + ":9876")
 	if err != nil {
 		f.t.Fatal(err)
@@ -180,7 +184,7 @@ func (m *member) start() {
 		links.Close()
 	}
 	m.running.Go(func() {
-		if err := node.Run(ctx, down); err != nil {
+		if err := node.Run(ctx, down); err != nil && !m.dead.Load() {
 			f.t.Errorf("%s: Run: %v", m.name, err)
 		}
 	})
@@ -301,6 +305,7 @@ func (f *fleet) appoint(m *member, gap time.Duration) {
 
 // kill ends a relay as kill -9 does: its sockets are gone at once.
 func (m *member) kill() {
+	m.dead.Store(true)
 	m.f.mem.Kill(m.name)
 	m.f.group.mu.Lock()
 	m.node = nil
@@ -341,7 +346,7 @@ func (f *fleet) dump(from time.Time, most int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, r := range f.records {
-		if r.At.Before(from) || r.Kind == relay.Network {
+		if r.At.Before(from) || r.Kind == relay.Network || r.Reason == gate.Duplicate || r.Reason == gate.NotOurs {
 			continue
 		}
 		if most--; most < 0 {

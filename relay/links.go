@@ -130,14 +130,21 @@ func (h *hub) introduce(k *link) {
 	for _, r := range h.replicaSet {
 		h.sendAttach(r)
 	}
-	height := h.gate.State().Mark.Height()
-	if t := h.ring.Tip(); t != nil {
-		height = min(height, t.Block.Num())
-		for num := height - min(height, linkBack); num <= t.Block.Num()+1; num++ {
-			h.ring.At(num, func(e *ring.Entry) bool {
-				return h.give(&k.peer, e) == supplyDone
-			})
-		}
+	t := h.ring.Tip()
+	if t == nil {
+		return
+	}
+	// From below the mark, if the network is still about there, up to the
+	// highest block of a replica: those that had no leader to go to as well.
+	tipNum := t.Block.Num()
+	from := min(h.gate.State().Mark.Height(), tipNum)
+	from = max(from-min(from, linkBack), tipNum-min(tipNum, 2*linkBack), h.ring.Lowest())
+	for num, more := from, true; more; num++ {
+		more = num <= tipNum
+		h.ring.At(num, func(e *ring.Entry) bool {
+			more = h.give(&k.peer, e) == supplyDone
+			return more
+		})
 	}
 }
 

@@ -89,9 +89,9 @@ func TestLeaderKilled(t *testing.T) {
 				rounds(1)
 				got := f.net.Report()
 				lost, last, which := lostTo(got)
-				t.Logf("%+v lost=%d (%s) in the last two of a round=%d", brief(got), lost, which, last)
+				t.Logf("lost=%d (%s) in the last two of a round=%d %+v", lost, which, last, brief(got))
 				if got.Double != 0 || got.Unlinked != 0 || lost != 0 {
-					f.dump(begin, 300)
+					f.dump(begin, 900)
 					t.Fatalf("report=%+v, lost %d, want none", brief(got), lost)
 				}
 			})

@@ -30,31 +30,24 @@ func (h *hub) sendFeed(k *link, t wire.Type, body []byte) bool {
 	return ok
 }
 
-// sendOrigin announces who signed the block that is sent next. A block that
-// the network has needs no announcement.
-func (h *hub) sendOrigin(p *peer, e *ring.Entry) bool {
-	if e.Network {
-		return true
-	}
-	for _, o := range e.Origins {
-		if !h.sendFeed(p.link, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted})) {
-			return false
-		}
-	}
-	return true
+// announce tells who signed a block: the one that is sent next, or one that
+// the other relay has.
+func (h *hub) announce(k *link, e *ring.Entry, o ring.Origin) bool {
+	return h.sendFeed(k, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted}))
 }
 
-// passUp sends a replica's block to the leader.
+// passUp sends a replica's block to the leader. When the leader has it from
+// elsewhere, it is told of this source alone.
 func (h *hub) passUp(e *ring.Entry, o ring.Origin) {
 	k := h.leader
 	if k == nil {
 		return
 	}
-	if h.sendFeed(k, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted})) && !e.Has(k.number) {
-		if k.conn.Send(conn.Blocks, e.Frame) {
-			h.ring.Note(e, k.number)
-		}
+	if e.Has(k.number) {
+		h.announce(k, e, o)
+		return
 	}
+	h.give(&k.peer, e)
 }
 
 // passVoteUp sends a vote of a node of ours to the leader.

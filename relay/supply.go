@@ -59,17 +59,45 @@ func (h *hub) supply(p *peer, e *ring.Entry) supplied {
 
 // give puts one block on the peer's queue.
 func (h *hub) give(p *peer, e *ring.Entry) supplied {
-	if p.link != nil && !h.sendOrigin(p, e) {
+	if p.link != nil {
+		return h.giveLink(p, e)
+	}
+	if !p.conn.Send(conn.Blocks, e.Frame) {
 		p.behind = true
+		return supplyBehind
+	}
+	h.had(p, e)
+	return supplyDone
+}
+
+// giveLink is give for another relay: with word of who signed the block, but
+// for one that the network has. One source is announced before the block, the
+// others after it.
+func (h *hub) giveLink(p *peer, e *ring.Entry) supplied {
+	origins := e.Origins
+	if e.Network {
+		origins = nil
+	}
+	if len(origins) > 0 && !h.announce(p.link, e, origins[0]) {
 		return supplyBehind
 	}
 	if !p.conn.Send(conn.Blocks, e.Frame) {
 		p.behind = true
 		return supplyBehind
 	}
+	h.had(p, e)
+	for _, o := range origins[min(1, len(origins)):] {
+		if !h.announce(p.link, e, o) {
+			return supplyBehind
+		}
+	}
+	return supplyDone
+}
+
+// had notes that the peer was given the block.
+func (h *hub) had(p *peer, e *ring.Entry) {
 	h.ring.Note(e, p.number)
 	p.best = max(p.best, e.Block.Num())
-	return supplyDone
 }
 
 // resumable reports whether a peer that was behind has room again.
