@@ -79,3 +79,33 @@ func TestKillInRound(t *testing.T) {
 func speaker(w *simnet.Network) string {
 	return w.Oracle.Speaker()
 }
+
+// A kill in every round, with the killed replica back before the next: at most a
+// slot is lost each time, no height is sent twice, and standbys sign nothing. The
+// replica comes back outside our round and more than a vote pause before the
+// next: a process that has just started has no old block to miss votes for, and
+// produces until it has one.
+func TestKillInEveryRound(t *testing.T) {
+	const rounds = 24
+	synctest.Test(t, func(t *testing.T) {
+		w, replicas, _ := cluster(t, true)
+		for i := range rounds {
+			inRound(w, 0, 0)
+			begin := time.Now()
+			time.Sleep(time.Duration(i) * 241 * time.Millisecond)
+			victim := replicas[speaker(w)]
+			victim.Kill()
+			time.Sleep(time.Until(begin.Add(8 * time.Second)))
+			if err := victim.StartBehind(1 << 20); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(18 * time.Second)
+		r := w.Report()
+		if r.Missed > rounds || r.Double != 0 || r.Unlinked != 0 || r.SignedExtra != 0 {
+			t.Errorf("missed %d in %d kills, %d heights twice, %d unlinked, %d signed by standbys",
+				r.Missed, rounds, r.Double, r.Unlinked, r.SignedExtra)
+		}
+		t.Logf("missed %d of %d, signed %v", r.Missed, r.SlotsOurs, r.Signed)
+	})
+}

@@ -223,8 +223,10 @@ func (p *proto) block(c *protoConn, f *wire.Frame, raw []byte) {
 	if err != nil || p.known[b.ID] {
 		return
 	}
-	if !c.up && (!p.known[b.Previous] || b.Num() <= p.last) {
-		return // refused
+	if !c.up && (!p.known[b.Previous] || b.Num() <= p.last || p.gated && c != p.active) {
+		// refused; a replica that is not active may produce if it was started less
+		// than a vote pause ago
+		return
 	}
 	p.known[b.ID] = true
 	p.last = max(p.last, b.Num())
