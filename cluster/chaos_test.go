@@ -2,12 +2,14 @@ package cluster_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -43,6 +45,8 @@ func TestSchedules(t *testing.T) {
 type chaos struct {
 	*world
 	rand *rand.Rand
+
+	proposals atomic.Uint64
 
 	mu    sync.Mutex
 	acked []fsm.State
@@ -159,6 +163,8 @@ func (c *chaos) emit(m *member, r *rand.Rand) cluster.Lead {
 				tr.To = mark(s.Mark.Height()/2, 9)
 				tr.Unused = true
 			}
+			// No two proposals are alike, so no state comes twice.
+			binary.BigEndian.PutUint64(tr.To.Last[8:], c.proposals.Add(1))
 			wait, cancel := context.WithTimeout(ctx, time.Duration(1+r.IntN(100))*time.Millisecond)
 			err := m.group.Propose(wait, tr)
 			cancel()

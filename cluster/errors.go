@@ -44,8 +44,9 @@ var (
 	// ErrRemoveLeader is returned when the leader is asked to remove itself.
 	ErrRemoveLeader = errors.New("the leader cannot remove itself: step down first")
 
-	// ErrHung is returned by [Group.Run] when the group could not be stopped in time, for instance because the disk hangs.
-	ErrHung = errors.New("the group did not stop in time")
+	// ErrHung is returned by [Group.Run] when the group could not be stopped in time, for instance because the disk hangs, and
+	// when raft has stopped working. The process has to be started again.
+	ErrHung = errors.New("the group hangs, this process has to be started again")
 
 	// ErrLowered is returned when a recovery would lower the mark.
 	ErrLowered = errors.New("recovery would lower the mark")

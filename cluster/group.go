@@ -21,6 +21,7 @@ type Group struct {
 	handovers chan *handover
 	changed   broadcast
 	ops       sync.WaitGroup // futures being waited for
+	fatal     func(error)    // ends Run
 
 	mu       sync.Mutex
 	store    *storage.Store

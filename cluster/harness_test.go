@@ -232,6 +232,9 @@ func (w *world) applied(name string, from, to fsm.State) {
 	if to.Mark.Height() < from.Mark.Height() {
 		w.disagree(fmt.Errorf("%s fell from %v to %v", name, from, to))
 	}
+	if to == from {
+		return // the mark was set to what it was
+	}
 	w.mu.Lock()
 	known, ok := w.next[from]
 	if !ok {

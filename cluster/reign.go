@@ -13,6 +13,9 @@ import (
 const (
 	// barrierRetry is the pause after a barrier that raft refused for now.
 	barrierRetry = 20 * time.Millisecond
+	// barrierTimeout is how long raft may refuse barriers before this member stops, to be started again: a leader that cannot
+	// lead and does not know it is worse than none.
+	barrierTimeout = 10 * time.Second
 	// unableRetry is the pause before a member that is unable to lead, and that nobody can replace, tries to lead again.
 	unableRetry = time.Second
 )
@@ -85,7 +88,7 @@ func (g *Group) watchTerm(ctx context.Context, n *node, term uint64, cancel cont
 
 // barrier waits until all that was committed before is applied here.
 func (g *Group) barrier(ctx context.Context, n *node) error {
-	for {
+	for start := time.Now(); ; {
 		_, err := g.await(ctx, func() raft.Future { return n.raft.Barrier(enqueueTimeout) })
 		if err == nil || ctx.Err() != nil {
 			return err
@@ -93,6 +96,9 @@ func (g *Group) barrier(ctx context.Context, n *node) error {
 		// A hand-over that failed a moment ago keeps raft from taking entries for a while.
 		if !errors.Is(err, ErrSteppingDown) && !errors.Is(err, raft.ErrEnqueueTimeout) {
 			return err
+		}
+		if time.Since(start) > barrierTimeout {
+			g.fatal(fmt.Errorf("raft takes no entries: %w: %w", err, ErrHung))
 		}
 		if !pause(ctx, barrierRetry) {
 			return context.Cause(ctx)

@@ -38,6 +38,20 @@ func (g *Group) Run(ctx context.Context, lead Lead) error {
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer context.AfterFunc(ctx, func() { cancel(ErrStopped) })()
 	defer cancel(ErrStopped)
+	g.fatal = cancel
+	// Raft may wait for the disk from its very start on, so whatever ends the group also ends that wait.
+	defer context.AfterFunc(own, g.store.Abort)()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	watching.Go(func() {
+		select {
+		case <-g.cfg.FSM.Halted():
+			cancel(g.cfg.FSM.Err())
+		case <-g.store.Failed():
+			cancel(g.store.Err())
+		case <-own.Done():
+		}
+	})
 
 	err := g.run(own, cancel, lead)
 	cancel(err)
@@ -66,15 +80,6 @@ func (g *Group) run(ctx context.Context, cancel context.CancelCauseFunc, lead Le
 	defer cancel(ErrStopped)
 	background.Go(func() { g.observe(ctx, n) })
 	background.Go(func() { g.tend(ctx, n, &f, cancel) })
-	background.Go(func() {
-		select {
-		case <-g.cfg.FSM.Halted():
-			cancel(g.cfg.FSM.Err())
-		case <-g.store.Failed():
-			cancel(g.store.Err())
-		case <-ctx.Done():
-		}
-	})
 	for {
 		changed := g.changed.wait()
 		if term, ok := n.leading(); ok {

@@ -19,6 +19,8 @@ const (
 	handoverTimeout = 15 * time.Second
 	// handoverRetry is the pause between two tries.
 	handoverRetry = 50 * time.Millisecond
+	// levelInterval is how often a log is compared with ours before a hand-over.
+	levelInterval = time.Millisecond
 )
 
 // Handover is the outcome of a hand-over.
@@ -126,10 +128,34 @@ func (g *Group) handOver(h *handover, n *node) handedOver {
 func (g *Group) transfer(n *node, target raft.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*n.currentTimeouts().Election+enqueueTimeout)
 	defer cancel()
+	if err := g.awaitLevel(n, target.ID); err != nil {
+		return err
+	}
 	_, err := g.await(ctx, func() raft.Future {
 		return n.raft.LeadershipTransferToServer(target.ID, target.Address)
 	})
 	return err
+}
+
+// awaitLevel waits until the target has all of the log. Raft would see to that as well, but badly: when it gives up waiting, what it asked
+// of the replication stays in a queue of one, the next try blocks on that, and if leadership is lost then, it blocks for ever and this
+// node refuses all entries of all its later leaderships (hashicorp/raft v1.8.0, leadershipTransfer, triggerDeferErrorCh; found by
+// seeded schedules). Nothing is proposed meanwhile, so whoever is level stays so.
+func (g *Group) awaitLevel(n *node, id raft.ServerID) error {
+	t := n.currentTimeouts()
+	for end := time.Now().Add(t.Election); ; time.Sleep(levelInterval) {
+		term, leading := n.leading()
+		if !leading {
+			return ErrLostLeadership
+		}
+		c := n.meter.of(id, term)
+		if c.match >= n.raft.LastIndex() && time.Since(c.answered) < t.Heartbeat {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%w: its log is behind", ErrNotReady)
+		}
+	}
 }
 
 // winner waits until someone leads, this member included, for as long as a few elections take.
