@@ -32,8 +32,8 @@ type guard struct {
 	mu  sync.Mutex
 	err error // why it failed
 
-	// cut says that the log was truncated at its end and nothing has been written since. It belongs to the holder of the slot.
-	cut bool
+	// cut says that the log was truncated at its end and nothing has been written since.
+	cut atomic.Bool
 }
 
 func newGuard(b Backend, cfg Config) *guard {
@@ -64,7 +64,7 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 		return nil
 	}
 	if g.stuck.Load() {
-		return fmt.Errorf("store entry %d while an earlier write is unfinished: %w", logs[0].Index, ErrSlow)
+		return g.notWritten(logs, fmt.Errorf("store entry %d while an earlier write is unfinished: %w", logs[0].Index, ErrSlow))
 	}
 	deadline := time.NewTimer(g.cfg.WriteDeadline)
 	defer deadline.Stop()
@@ -72,7 +72,7 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	select {
 	case g.slot <- struct{}{}:
 	case <-deadline.C:
-		return fmt.Errorf("store entry %d: %w", logs[0].Index, ErrSlow)
+		return g.notWritten(logs, fmt.Errorf("store entry %d while the disk is busy: %w", logs[0].Index, ErrSlow))
 	case <-g.aborted:
 		return ErrClosed
 	}
@@ -82,7 +82,6 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	}
 
 	g.times.begin(start)
-	misled := g.misleads(logs)
 	done := make(chan error, 1)
 	var decided atomic.Bool // by whoever comes first: the writer with a result, or the deadline
 	g.writers.Go(func() {
@@ -95,35 +94,35 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	})
 	select {
 	case err := <-done:
-		return g.finish(logs, err, misled, start)
+		return g.finish(logs, err, start)
 	case <-deadline.C:
 	case <-g.aborted:
 	}
 	g.stuck.Store(true) // before the decision, since the writer clears it after
 	if !decided.CompareAndSwap(false, true) {
 		g.stuck.Store(false)
-		return g.finish(logs, <-done, misled, start)
+		return g.finish(logs, <-done, start)
 	}
-	return g.giveUp(logs, misled)
+	return g.giveUp(logs)
 }
 
 // finish takes the result of a write that ended in time and gives the slot back.
-func (g *guard) finish(logs []*raft.Log, err error, misled bool, start time.Time) error {
+func (g *guard) finish(logs []*raft.Log, err error, start time.Time) error {
 	g.times.end(start, time.Now())
 	defer func() { <-g.slot }()
 	if err == nil {
-		g.cut = false
+		g.cut.Store(false)
 		return nil
 	}
 	err = fmt.Errorf("store entry %d: %w", logs[0].Index, err)
-	if !isSpace(err) || misled {
+	if !isSpace(err) {
 		return g.fail(err)
 	}
-	return err
+	return g.notWritten(logs, err)
 }
 
 // giveUp leaves the slot to the writer, which will undo what it writes.
-func (g *guard) giveUp(logs []*raft.Log, misled bool) error {
+func (g *guard) giveUp(logs []*raft.Log) error {
 	err := fmt.Errorf("store entry %d: %w", logs[0].Index, ErrSlow)
 	select {
 	case <-g.aborted:
@@ -131,7 +130,12 @@ func (g *guard) giveUp(logs []*raft.Log, misled bool) error {
 	default:
 	}
 	g.cfg.Logger.Warn("disk is slow, log write given up", "index", logs[0].Index, "deadline", g.cfg.WriteDeadline)
-	if misled {
+	return g.notWritten(logs, err)
+}
+
+// notWritten returns err for entries that are not written, after failing the store if that misleads raft.
+func (g *guard) notWritten(logs []*raft.Log, err error) error {
+	if g.misleads(logs) {
 		return g.fail(err)
 	}
 	return err
@@ -139,9 +143,9 @@ func (g *guard) giveUp(logs []*raft.Log, misled bool) error {
 
 // misleads says whether raft, once the write of logs has failed, believes something of its log that is not so: it takes a
 // configuration as the latest before it writes it (appendConfigurationEntry), and keeps the last entry
-// it had before a truncation (appendEntries). The log itself is right, so starting again mends it. The slot is held.
+// it had before a truncation (appendEntries). The log itself is right, so starting again mends it.
 func (g *guard) misleads(logs []*raft.Log) bool {
-	if g.cut {
+	if g.cut.Load() {
 		return true
 	}
 	for _, l := range logs {
@@ -181,7 +185,9 @@ func (g *guard) DeleteRange(first, last uint64) error {
 		if err := g.backend.DeleteRange(first, last); err != nil {
 			return g.fail(fmt.Errorf("delete entries %d to %d: %w", first, last, err))
 		}
-		g.cut = g.cut || last >= end
+		if last >= end {
+			g.cut.Store(true)
+		}
 		return nil
 	})
 }

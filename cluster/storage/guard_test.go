@@ -143,6 +143,8 @@ func TestDeadlineCountsTheWaitForTheSlot(t *testing.T) {
 
 func TestErrors(t *testing.T) {
 	configuration := []*raft.Log{{Index: 3, Term: 1, Type: raft.LogConfiguration}}
+	opened := map[*storage.Store]*storage.Faults{}
+	faultsOf := func(s *storage.Store) *storage.Faults { return opened[s] }
 	truncate := func(s *storage.Store) error { return s.Logs().DeleteRange(2, 2) }
 	tests := []struct {
 		name   string
@@ -163,6 +165,24 @@ func TestErrors(t *testing.T) {
 			before: func(s *storage.Store) error { return s.Logs().DeleteRange(1, 1) }, fault: syscall.ENOSPC,
 			write: func(s *storage.Store) error { return s.Logs().StoreLogs(entries(1, 3)) },
 		},
+		{
+			name: "busy after a truncation", before: func(s *storage.Store) error {
+				err := truncate(s)
+				faultsOf(s).Slow(2 * deadline)
+				go s.Stable().Set([]byte("k"), nil)
+				synctest.Wait()
+				return err
+			},
+			write: func(s *storage.Store) error { return s.Logs().StoreLogs(entries(1, 2)) }, failed: true,
+		},
+		{
+			name: "configuration while a write is stuck", before: func(s *storage.Store) error {
+				faultsOf(s).Slow(3 * deadline)
+				_ = s.Logs().StoreLogs(entries(1, 3))
+				return nil
+			},
+			write: func(s *storage.Store) error { return s.Logs().StoreLogs(configuration) }, failed: true,
+		},
 		{name: "vote, no space", fault: syscall.ENOSPC, write: func(s *storage.Store) error { return s.Stable().Set([]byte("v"), nil) }},
 		{name: "vote, i/o error", fault: syscall.EIO, write: func(s *storage.Store) error { return s.Stable().Set([]byte("v"), nil) }, failed: true},
 		{name: "deletion", fault: syscall.ENOSPC, write: func(s *storage.Store) error { return s.Logs().DeleteRange(2, 2) }, failed: true},
@@ -171,6 +191,7 @@ func TestErrors(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, faults := open(t)
+				opened[s] = faults
 				if err := s.Logs().StoreLogs(entries(1, 1, 2)); err != nil {
 					t.Fatal(err)
 				}
