@@ -40,6 +40,9 @@ var wide = []exploration{
 // TestExplore looks at every state within its bounds: S1, S2 and S3 hold in each of them, and the places where they could break
 // have been visited.
 func TestExplore(t *testing.T) {
+	if racing {
+		t.Skip("one goroutine, twenty million steps")
+	}
 	list, limit := explorations, 4_000_000
 	if os.Getenv("THINRELAY_EXPLORE") == "large" {
 		list, limit = append(list[:len(list):len(list)], wide...), 25_000_000

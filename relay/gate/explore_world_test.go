@@ -94,6 +94,8 @@ type engine struct {
 	offers map[uint64]answer
 	parent []uint8 // scratch
 	seen   coverage
+	// restored are the pairs of states that a snapshot was tried with.
+	restored map[[2]uint16]bool
 }
 
 // gateInfo is what is often asked about a gate.
@@ -115,7 +117,7 @@ func newEngine(b bounds) *engine {
 	return &engine{
 		bounds: b, u: newUniverse(b.badSlots),
 		gateAt: map[gate.Gate]uint32{}, stateA: map[fsm.State]uint16{}, transA: map[fsm.Transition]uint16{},
-		moves: map[uint64]uint32{}, offers: map[uint64]answer{},
+		moves: map[uint64]uint32{}, offers: map[uint64]answer{}, restored: map[[2]uint16]bool{},
 	}
 }
 

@@ -82,7 +82,7 @@ var mutants = []mutant{
 // TestMutants takes clauses of the rule away and lets the explorer look for the hole. A clause without which nothing breaks is there
 // twice; both together are taken away too.
 func TestMutants(t *testing.T) {
-	if testing.Short() {
+	if testing.Short() || racing {
 		t.Skip("compiles the package for each mutant")
 	}
 	if os.Getenv("THINRELAY_MUTANT") != "" {
