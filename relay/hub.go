@@ -69,6 +69,7 @@ type hub struct {
 	linkSet    []*link
 	sources    map[wire.ID]*source
 	leader     *link  // our link to the leader, while we follow
+	heardTerm  uint64 // of the last roster
 	heardLIB   uint32 // the last irreversible block, as the leader or an upstream told
 
 	ended     time.Time // when this relay last stopped leading
@@ -118,6 +119,7 @@ func (h *hub) run(ctx context.Context) {
 	tick := time.NewTicker(h.cfg.SlotLength / tickParts)
 	defer tick.Stop()
 	defer h.releaseAll()
+	h.votes.heard = time.Now() // votes are taken to flow until they are seen not to
 	for {
 		select {
 		case e := <-h.urgent:

@@ -100,6 +100,7 @@ func (h *hub) startLead(l *leadership) {
 	for _, r := range h.replicaSet {
 		h.unmute(r)
 	}
+	h.sendRosters()
 	h.decide()
 	h.pump()
 }

@@ -176,7 +176,7 @@ func (h *hub) linkFrame(k *link, e *event) error {
 		if err != nil {
 			return err
 		}
-		h.onOrigin(k, o)
+		return h.onOrigin(k, o)
 	case typeOurs:
 		id, err := parseNodeID(body)
 		if err != nil {
@@ -192,7 +192,7 @@ func (h *hub) linkFrame(k *link, e *event) error {
 	case typeNote:
 		return h.onNote(k, body)
 	case wire.TypeBlock:
-		h.onLinkBlock(k, e)
+		return h.onLinkBlock(k, e)
 	case wire.TypeVote:
 		h.onLinkVote(k, e)
 	case wire.TypeTransaction:
@@ -218,22 +218,29 @@ func (h *hub) onHello(k *link, tip wire.ID) {
 	h.sendRosters()
 }
 
-// onLinkBlock takes a block from another relay: of the network, or with its
-// origin, of ours.
-func (h *hub) onLinkBlock(k *link, e *event) {
+// onLinkBlock takes a block from another relay. What it is was announced; a
+// block without its announcement is refused with the link, since a block of
+// ours taken for one of the network's could be built upon.
+func (h *hub) onLinkBlock(k *link, e *event) error {
 	o := k.pending
 	k.pending = origin{}
 	if o.block != e.block.ID {
-		o = origin{}
+		return fmt.Errorf("block %s without its origin: %w", e.block.ID, errFeed)
 	}
-	if k.l.up {
+	if k.l.up && h.lead == nil {
 		h.rebase(e.block)
 	}
-	if (o.source == wire.ID{}) {
+	if o.net && k.l.up {
 		h.onNetworkBlock(e.block, e.frame, &k.peer)
-		return
 	}
-	h.onSignedBlock(k, e.block, e.frame, o, e.at)
+	if !o.source.IsZero() {
+		h.onSignedBlock(k, e.block, e.frame, o, e.at)
+	} else if kept := h.keep(e.block, e.frame); kept != nil {
+		// A follower's word that the network has it is not proof: the block is
+		// kept, and an upstream will show.
+		h.ring.Note(kept, k.number)
+	}
+	return nil
 }
 
 // onSignedBlock takes a block of ours from another relay.
@@ -248,7 +255,7 @@ func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at t
 	}
 	h.ring.Note(e, k.number)
 	if !e.From(o.source) {
-		e.Origins = append(e.Origins, ring.Origin{ID: o.source, Watched: o.watched})
+		e.Origins = append(e.Origins, ring.Origin{ID: o.source, Watched: o.watched || o.emitted})
 	}
 	if o.emitted {
 		e.Emitted = true
@@ -256,13 +263,20 @@ func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at t
 	}
 }
 
-// onOrigin takes word of who signed a block: one that is here, or the next.
-func (h *hub) onOrigin(k *link, o origin) {
-	if e := h.ring.Get(o.block); e != nil {
-		h.onSignedBlock(k, e.Block, e.Frame, o, time.Now())
-		return
+// onOrigin takes word of where a block comes from: the next one, or one that is
+// here.
+func (h *hub) onOrigin(k *link, o origin) error {
+	if o.body {
+		if k.pending != (origin{}) {
+			return fmt.Errorf("origin of %s, and the block before is missing: %w", o.block, errFeed)
+		}
+		k.pending = o
+		return nil
 	}
-	k.pending = o
+	if e := h.ring.Get(o.block); e != nil && !o.source.IsZero() {
+		h.onSignedBlock(k, e.Block, e.Frame, o, time.Now())
+	}
+	return nil
 }
 
 // rebase empties the ring when the leader's next block does not link to it:
@@ -284,7 +298,9 @@ func (h *hub) onLinkVote(k *link, e *event) {
 		h.onOthersVote(e.frame, &k.peer)
 	case source != wire.ID{} && k.l.up:
 		h.spreadOurVote(e.frame, source)
-	case source != wire.ID{}:
+	case source != wire.ID{} && h.lead != nil:
+		// Who does not lead passes nothing on that came over a link: two
+		// relays that each take the other for the leader would go on for ever.
 		h.onOurVote(e.frame, source, e.at)
 	}
 }

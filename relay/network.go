@@ -30,17 +30,27 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 		return nil
 	}
 	if from != nil {
-		h.ring.Note(e, from.number)
+		h.confirm(e, from)
 	}
 	if e.Network {
 		return e
 	}
 	e.Network = true
-	h.publish(e, from)
-	if h.lead != nil && e.Public {
+	if e.Public && h.lead != nil {
 		h.onNewParent(e)
 	}
+	h.publish(e, from)
 	return e
+}
+
+// confirm notes that the peer, an upstream or the leader, has e, and therefore
+// every ancestor of it: those are the network's as well.
+func (h *hub) confirm(e *ring.Entry, from *peer) {
+	for a := h.ring.Parent(e); a != nil && !a.Network; a = h.ring.Parent(a) {
+		a.Network = true
+		h.publish(a, from)
+	}
+	h.ring.Note(e, from.number)
 }
 
 // publish makes e public once its parent is, gives it to all who hear the
@@ -55,16 +65,16 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 		return
 	}
 	h.publishOne(e, from)
-	for more := true; more; {
-		more = false
-		h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
-			if child.Public || child.Block.Previous != e.Block.ID || !(child.Network || child.Decided) {
-				return true
-			}
-			h.publishOne(child, nil)
-			e, more = child, true
-			return false
-		})
+	newest := true
+	h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
+		if !child.Public && child.Block.Previous == e.Block.ID && (child.Network || child.Decided) {
+			newest = false
+			h.publish(child, nil)
+		}
+		return true
+	})
+	if newest && e.Network && h.lead != nil {
+		h.onNewParent(e)
 	}
 }
 

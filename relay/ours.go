@@ -11,11 +11,19 @@ import (
 )
 
 // onOurBlock takes a block that a replica signed: it is kept, with its origin,
-// and offered to the gate (by the leader) or sent to the leader.
+// and offered to the gate (by the leader) or sent to the leader. A replica of
+// two relays echoes to the one what it heard from the other, as every nodeos
+// does: a block that is public says nothing about who signed it.
 func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer, at time.Time) {
+	if e := h.ring.Get(b.ID); e != nil && e.Public {
+		h.ring.Note(e, from.number)
+		return
+	}
 	name := h.sourceName(o.ID)
 	if !h.sched.IsOurs(b.Producer) {
-		h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.NotOurs})
+		if h.lead != nil { // a follower may hear an echo before the leader's word
+			h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.NotOurs})
+		}
 		return
 	}
 	e := h.keep(b, f)
@@ -25,14 +33,20 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 	}
 	h.ring.Note(e, from.number)
 	if e.From(o.ID) {
+		h.vouch(e, o, at)
 		return
 	}
-	if h.hasChild(b.Previous, b.Num(), o.ID) {
+	if h.otherChild(e, o.ID) {
 		o.Watched = false
 		h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: name})
 	}
 	e.Origins = append(e.Origins, o)
 	h.dir.Forgive(o.ID)
+	h.take(e, o, at)
+}
+
+// take does with a block of ours what this relay's part is.
+func (h *hub) take(e *ring.Entry, o ring.Origin, at time.Time) {
 	if h.lead == nil {
 		h.passUp(e, o)
 		return
@@ -40,11 +54,24 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 	h.offer(e, o, at)
 }
 
-// hasChild reports whether the ring holds a child of previous by the source.
-func (h *hub) hasChild(previous wire.ID, num uint32, source wire.ID) bool {
+// vouch takes the word of a second relay for a block that is here: it may have
+// watched the source for longer.
+func (h *hub) vouch(e *ring.Entry, o ring.Origin, at time.Time) {
+	for i := range e.Origins {
+		if known := &e.Origins[i]; known.ID == o.ID && o.Watched && !known.Watched && !h.otherChild(e, o.ID) {
+			known.Watched = true
+			h.take(e, o, at)
+			return
+		}
+	}
+}
+
+// otherChild reports whether the ring holds another child of e's parent by the
+// source.
+func (h *hub) otherChild(e *ring.Entry, source wire.ID) bool {
 	found := false
-	h.ring.At(num, func(e *ring.Entry) bool {
-		found = e.Block.Previous == previous && e.From(source)
+	h.ring.At(e.Block.Num(), func(other *ring.Entry) bool {
+		found = other != e && other.Block.Previous == e.Block.Previous && other.From(source)
 		return !found
 	})
 	return found

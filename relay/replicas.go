@@ -18,9 +18,11 @@ type replica struct {
 	id       wire.ID
 	version  int
 	observer bool
-	// since is the ordinal of the last block known when it connected: children
-	// of later blocks cannot have been missed.
+	// since is the ordinal of the last block known when it connected, and head
+	// the height of its own head then: its children of blocks that are later
+	// by both cannot have been missed.
 	since uint64
+	head  uint32
 	// syncing: too far behind for the ring; it gets blocks by sync_request and
 	// nothing live (p2p notes, 4.3 iii).
 	syncing bool
@@ -85,6 +87,7 @@ func (h *hub) replicaUp(d *downstream.Replica) {
 	h.sourceOf(r.id, r.name, r.observer).local = r
 	h.record(Record{Kind: ReplicaUp, Source: r.id, Name: r.name, Text: d.Addr().String()})
 	hs := d.Handshake()
+	r.head = hs.HeadNum
 	h.cfg.Chain.Hear(hs.ChainID)
 	h.locate(r, &hs)
 	h.sendAttach(r)
@@ -143,10 +146,12 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 }
 
 // watched reports whether the replica has been heard since before the block
-// became known here: then its first child of it cannot have been missed.
+// could have a child by it: then its first child of it cannot have been missed.
+// A block that is new to this relay alone, because it started late, is not
+// enough: the replica had it, and more, when it connected.
 func (h *hub) watched(r *replica, previous wire.ID) bool {
 	p := h.ring.Get(previous)
-	return p != nil && p.Seen > r.since
+	return p != nil && p.Seen > r.since && p.Block.Num() > r.head
 }
 
 // onRequest answers a catch-up request: what the replica lacks is pushed.

@@ -30,10 +30,9 @@ func (h *hub) sendFeed(k *link, t wire.Type, body []byte) bool {
 	return ok
 }
 
-// announce tells who signed a block: the one that is sent next, or one that
-// the other relay has.
-func (h *hub) announce(k *link, e *ring.Entry, o ring.Origin) bool {
-	return h.sendFeed(k, typeOrigin, appendOrigin(h.buf[:0], origin{e.Block.ID, o.ID, o.Watched, e.Emitted}))
+// announce tells where a block comes from.
+func (h *hub) announce(k *link, o origin) bool {
+	return h.sendFeed(k, typeOrigin, appendOrigin(h.buf[:0], o))
 }
 
 // passUp sends a replica's block to the leader. When the leader has it from
@@ -44,7 +43,7 @@ func (h *hub) passUp(e *ring.Entry, o ring.Origin) {
 		return
 	}
 	if e.Has(k.number) {
-		h.announce(k, e, o)
+		h.announce(k, origin{block: e.Block.ID, source: o.ID, watched: o.Watched, emitted: e.Emitted})
 		return
 	}
 	h.give(&k.peer, e)
@@ -139,9 +138,10 @@ func (h *hub) sendRosters() {
 
 // onRoster does what the leader says: who is active, whom to feed.
 func (h *hub) onRoster(k *link, r roster) {
-	if !k.l.up || h.lead != nil {
+	if k != h.leader || h.lead != nil || r.term < h.heardTerm {
 		return
 	}
+	h.heardTerm = r.term
 	changed := h.dir.Active() != r.active
 	if r.ups > 0 && h.successor.IsZero() {
 		h.successor = time.Now()
