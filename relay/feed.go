@@ -43,18 +43,22 @@ const (
 	flagEmitted
 	flagObserver
 	flagFit
+	flagNetwork
+	flagBody
 )
 
-// origin says who signed a block.
+// origin says where a block comes from: who signed it, or that the network has
+// it. With body the block itself is the next block on the stream; without, the
+// other side has it.
 type origin struct {
-	block, source    wire.ID
-	watched, emitted bool
+	block, source               wire.ID // source is zero for a block of the network's
+	watched, emitted, net, body bool
 }
 
 func appendOrigin(b []byte, o origin) []byte {
 	b = append(b, o.block[:]...)
 	b = append(b, o.source[:]...)
-	return append(b, flags(o.watched, flagWatched)|flags(o.emitted, flagEmitted))
+	return append(b, flags(o.watched, flagWatched)|flags(o.emitted, flagEmitted)|flags(o.net, flagNetwork)|flags(o.body, flagBody))
 }
 
 func parseOrigin(b []byte) (o origin, err error) {
@@ -64,6 +68,7 @@ func parseOrigin(b []byte) (o origin, err error) {
 	copy(o.block[:], b)
 	copy(o.source[:], b[32:])
 	o.watched, o.emitted = b[64]&flagWatched != 0, b[64]&flagEmitted != 0
+	o.net, o.body = b[64]&flagNetwork != 0, b[64]&flagBody != 0
 	return o, nil
 }
 

@@ -70,24 +70,23 @@ func (h *hub) give(p *peer, e *ring.Entry) supplied {
 	return supplyDone
 }
 
-// giveLink is give for another relay: with word of who signed the block, but
-// for one that the network has. One source is announced before the block, the
-// others after it.
+// giveLink is give for another relay: with word of where the block comes from.
+// One source is announced before the block, the others after it.
 func (h *hub) giveLink(p *peer, e *ring.Entry) supplied {
-	origins := e.Origins
-	if e.Network {
-		origins = nil
+	first := origin{block: e.Block.ID, emitted: e.Emitted, net: e.Network, body: true}
+	if len(e.Origins) > 0 {
+		first.source, first.watched = e.Origins[0].ID, e.Origins[0].Watched
 	}
-	if len(origins) > 0 && !h.announce(p.link, e, origins[0]) {
+	if !h.announce(p.link, first) {
 		return supplyBehind
 	}
 	if !p.conn.Send(conn.Blocks, e.Frame) {
-		p.behind = true
+		p.conn.Close(conn.ErrSlowReader) // the announcement stands without its block
 		return supplyBehind
 	}
 	h.had(p, e)
-	for _, o := range origins[min(1, len(origins)):] {
-		if !h.announce(p.link, e, o) {
+	for _, o := range e.Origins[min(1, len(e.Origins)):] {
+		if !h.announce(p.link, origin{block: e.Block.ID, source: o.ID, watched: o.Watched, emitted: e.Emitted}) {
 			return supplyBehind
 		}
 	}

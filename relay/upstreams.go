@@ -106,7 +106,7 @@ func (h *hub) locateUp(u *upPeer) {
 	head, root := u.up.Head(), u.up.Root()
 	u.floor, u.rootID = root.Num(), root
 	if e := h.ring.Get(head); e != nil {
-		h.ring.Note(e, u.number)
+		h.onNetworkBlock(e.Block, e.Frame, &u.peer)
 	} else if !h.lags(u) {
 		h.fetchHead(u, root, head)
 	}
