@@ -71,17 +71,22 @@ func TestMachine(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		g := gate.New()
 		n := naive{let: map[fsm.BlockID]fsm.BlockID{}, unused: map[right]bool{}}
-		now := uint64(1) // the newest term
-		source := rapid.SampledFrom([]fsm.NodeID{nodeA, nodeB})
+		now := uint64(5) // the newest term
+		source := rapid.SampledFrom([]fsm.NodeID{nodeA, nodeA, nodeA, nodeB})
+		if rapid.IntRange(0, 9).Draw(t, "fresh") > 0 {
+			n.state, n.term = given, now
+			g.Applied(given)
+			g.Lead(now)
+		}
 		// block draws one near the mark: a child of it, of a block beside it, or of one above or below.
 		block := func(t *rapid.T) gate.Block {
 			parent := n.state.Mark.Last
-			if height := parent.Num() + rapid.SampledFrom([]uint32{0, 0, 0, 1, 2}).Draw(t, "above"); height == 0 || rapid.Bool().Draw(t, "aside") {
+			if height := parent.Num() + rapid.SampledFrom([]uint32{0, 0, 0, 0, 0, 0, 1, 2}).Draw(t, "above"); height == 0 || rapid.IntRange(0, 4).Draw(t, "aside") == 0 {
 				parent = at(max(height, 1), rapid.ByteRange(1, 2).Draw(t, "fork"))
 			}
 			b := childOf(parent, rapid.ByteRange(1, 2).Draw(t, "child"), source.Draw(t, "source"))
 			b.Watched = rapid.Bool().Draw(t, "watched")
-			b.Slot -= rapid.SampledFrom([]uint32{0, 0, 0, 2}).Draw(t, "early")
+			b.Slot -= rapid.SampledFrom([]uint32{0, 0, 0, 0, 0, 2}).Draw(t, "early")
 			return b
 		}
 		commit := func(tr fsm.Transition) {
@@ -127,7 +132,10 @@ func TestMachine(t *testing.T) {
 					commit(*n.waiting)
 				}
 			},
-			"lead": func(*rapid.T) {
+			"lead": func(t *rapid.T) {
+				if n.term != 0 && rapid.IntRange(0, 3).Draw(t, "really") != 0 {
+					return
+				}
 				n.follow()
 				now++
 				n.term = now
@@ -141,8 +149,16 @@ func TestMachine(t *testing.T) {
 					g.Lead(term)
 				}
 			},
-			"follow": func(*rapid.T) { n.follow(); g.Follow() },
+			"follow": func(t *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(t, "really") == 0 {
+					n.follow()
+					g.Follow()
+				}
+			},
 			"another leads": func(t *rapid.T) {
+				if rapid.IntRange(0, 3).Draw(t, "really") != 0 {
+					return
+				}
 				now++
 				height := n.state.Mark.Height() + rapid.Uint32Range(1, 2).Draw(t, "up")
 				commit(fsm.Transition{From: n.state.Mark, To: markAt(height, rapid.ByteRange(1, 2).Draw(t, "fork"), source.Draw(t, "source")), Term: now})
