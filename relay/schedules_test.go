@@ -11,7 +11,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/director"
 )
 
-var schedules = flag.Int("schedules", 120, "random schedules of leader changes to try")
+var schedules = flag.Int("schedules", 16, "random schedules of leader changes to try")
 
 // Whatever happens to relays, links, replicas and leaderships, in whatever
 // order: no two blocks of one height leave, and none that does not link. In
