@@ -60,6 +60,8 @@ var rules = map[string]rule{
 	"cluster/storage":      {own: []string{"cluster/internal/...", "fsm"}, others: []string{raft, "github.com/hashicorp/raft-boltdb/v2", "go.etcd.io/bbolt", hclog}, why: "keeps what raft gives it"},
 	"cluster/link":         {own: []string{"cluster/internal/..."}, others: []string{hclog}, why: "carries opaque bytes: the relay's protocol must not leak into the group"},
 	"cluster/internal/...": {own: []string{"fsm"}, others: []string{raft, hclog}, why: "helpers of the group"},
+
+	"scripts/proctest": {why: "tests of built binaries, and nothing to import"},
 }
 
 // testOnly are packages that only tests import, and these commands.

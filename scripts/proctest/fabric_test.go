@@ -1,0 +1,225 @@
+package proctest_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"testing"
+	"time"
+)
+
+// fabric is the network between all parties: every one is reached through a
+// proxy that knows who calls, so that the way between any two can be cut as a
+// network cuts it: what is sent does not arrive, and nobody is told.
+type fabric struct {
+	who func(*net.TCPAddr) string // which party a connection is from
+	ip  map[string]string         // the address a party's connections come from
+
+	mu      sync.Mutex
+	cut     map[[2]string]chan struct{} // closed when healed
+	conns   map[*net.TCPConn]struct{}
+	udp     map[string]*net.UDPConn // by the party that is reached through it
+	closers []io.Closer
+	ctx     context.Context
+	stop    context.CancelFunc
+	wg      sync.WaitGroup
+}
+
+func newFabric(t *testing.T, ip map[string]string, who func(*net.TCPAddr) string) *fabric {
+	ctx, stop := context.WithCancel(context.Background())
+	f := &fabric{
+		who: who, ip: ip, cut: make(map[[2]string]chan struct{}), conns: make(map[*net.TCPConn]struct{}),
+		udp: make(map[string]*net.UDPConn), ctx: ctx, stop: stop,
+	}
+	t.Cleanup(f.close)
+	return f
+}
+
+func (f *fabric) close() {
+	f.stop()
+	f.mu.Lock()
+	for _, c := range f.closers {
+		_ = c.Close() // tests do not care
+	}
+	for c := range f.conns {
+		_ = c.Close()
+	}
+	f.mu.Unlock()
+	f.wg.Wait()
+}
+
+// isolate cuts the way between a party and others, both ways.
+func (f *fabric) isolate(a string, others ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, b := range others {
+		for _, way := range [][2]string{{a, b}, {b, a}} {
+			if f.cut[way] == nil {
+				f.cut[way] = make(chan struct{})
+			}
+		}
+	}
+}
+
+// heal mends everything. What was sent meanwhile arrives.
+func (f *fabric) heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, healed := range f.cut {
+		close(healed)
+	}
+	clear(f.cut)
+}
+
+// way waits until the way from a to b is open. It reports false at the end.
+func (f *fabric) way(a, b string) bool {
+	for {
+		f.mu.Lock()
+		healed := f.cut[[2]string{a, b}]
+		f.mu.Unlock()
+		if healed == nil {
+			return f.ctx.Err() == nil
+		}
+		select {
+		case <-healed:
+		case <-f.ctx.Done():
+			return false
+		}
+	}
+}
+
+// expose opens a proxy on listen for a party that listens on target, and
+// returns the proxy's address.
+func (f *fabric) expose(t *testing.T, listen, party string, target func() string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.closers = append(f.closers, l)
+	f.wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			f.wg.Go(func() { f.carry(c.(*net.TCPConn), party, target()) })
+		}
+	})
+	return l.Addr().String()
+}
+
+// carry is one connection.
+func (f *fabric) carry(in *net.TCPConn, to, target string) {
+	defer f.track(in)()
+	from := f.who(in.RemoteAddr().(*net.TCPAddr))
+	if from == "" || !f.way(from, to) || !f.way(to, from) {
+		return
+	}
+	d := net.Dialer{Timeout: 5 * time.Second}
+	if ip := f.ip[from]; ip != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(ip)}
+	}
+	c, err := d.DialContext(f.ctx, "tcp", target)
+	if err != nil {
+		_ = in.SetLinger(0) // refused
+		return
+	}
+	out := c.(*net.TCPConn)
+	defer f.track(out)()
+	var both sync.WaitGroup
+	both.Go(func() { f.pump(out, in, from, to) })
+	both.Go(func() { f.pump(in, out, to, from) })
+	both.Wait()
+}
+
+// track closes a connection at the fabric's end, or when it is done with.
+func (f *fabric) track(c *net.TCPConn) (done func()) {
+	f.mu.Lock()
+	f.conns[c] = struct{}{}
+	f.mu.Unlock()
+	if f.ctx.Err() != nil {
+		_ = c.Close()
+	}
+	return func() {
+		f.mu.Lock()
+		delete(f.conns, c)
+		f.mu.Unlock()
+		_ = c.Close()
+	}
+}
+
+// pump carries bytes from src to dst, in chunks that wait while the way is cut;
+// so does the end of the connection.
+func (f *fabric) pump(dst, src *net.TCPConn, from, to string) {
+	buf := make([]byte, 64<<10)
+	for {
+		n, err := src.Read(buf)
+		if !f.way(from, to) {
+			return
+		}
+		if n > 0 {
+			if _, werr := dst.Write(buf[:n]); werr != nil {
+				_ = src.SetLinger(0) // the receiver is gone: so the sender learns
+				_ = src.Close()
+				return
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			_ = dst.CloseWrite()
+			return
+		case err != nil:
+			_ = dst.SetLinger(0)
+			_ = dst.Close()
+			return
+		}
+	}
+}
+
+// exposeUDP opens a proxy for datagrams. Those of a party come from its target
+// address, and go on from the proxy of its own, so that answers find back.
+func (f *fabric) exposeUDP(t *testing.T, listen, party string, targets map[string]string) {
+	t.Helper()
+	addr, err := net.ResolveUDPAddr("udp", listen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.ListenUDP("udp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target, err := net.ResolveUDPAddr("udp", targets[party])
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.mu.Lock()
+	f.udp[party] = c
+	f.closers = append(f.closers, c)
+	f.mu.Unlock()
+	f.wg.Go(func() {
+		buf := make([]byte, 64<<10)
+		for {
+			n, source, err := c.ReadFromUDP(buf)
+			if err != nil {
+				return
+			}
+			for from, a := range targets {
+				if a == source.String() {
+					f.datagram(from, party, buf[:n], target)
+				}
+			}
+		}
+	})
+}
+
+func (f *fabric) datagram(from, to string, b []byte, target *net.UDPAddr) {
+	f.mu.Lock()
+	out, lost := f.udp[from], f.cut[[2]string{from, to}] != nil
+	f.mu.Unlock()
+	if out != nil && !lost {
+		_, _ = out.WriteToUDP(b, target) // datagrams get lost
+	}
+}
