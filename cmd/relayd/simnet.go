@@ -123,6 +123,7 @@ func simUpstream() *cobra.Command {
 				return err
 			}
 			oracle := simnet.NewOracle(chain, ours)
+			oracle.Begin(chain.Clock.SlotAt(time.Now()) + 1) // what was before is not its to judge, and long
 			node, err := simnet.NewNode(simnet.NodeConfig{
 				Name: f.name, Chain: chain, Listen: f.listen, Peers: peers, MaxNodesPerHost: -1, Logger: f.logger(cmd),
 				Watch: func(e simnet.Event) {
