@@ -13,17 +13,20 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
-# Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...
+# Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
+# make drill COUNT=10, make e2e E2E=Kill
 PKG ?= ./...
 FUZZTIME ?= 5s
 BENCH ?= .
 BENCHTIME ?= 1s
 DEMO ?=
 PEERS ?=
+COUNT ?= 5
+E2E ?= .
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: ## Build bin/relayd and bin/relayctl: static, stamped with the version
@@ -66,6 +69,26 @@ bench-peers: build ## Measure beside HAProxy, nginx and socat, in turns (docs/pe
 demo: build ## Three relays and a simulated network in one process, live
 	bin/relayd demo $(DEMO)
 
+.PHONY: image
+image: ## Build the image thinrelay:local from static binaries; pulls nothing
+	GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' scripts/stack.sh image
+
+.PHONY: up
+up: image ## Three regions on this host by compose, with a simulated network; waits until they are well
+	scripts/stack.sh up
+
+.PHONY: drill
+drill: ## Hand leadership around in what make up started: make drill COUNT=10
+	COUNT='$(COUNT)' scripts/stack.sh drill
+
+.PHONY: down
+down: ## Remove what make up started: containers, networks, volumes (the image stays)
+	scripts/stack.sh down
+
+.PHONY: e2e
+e2e: image ## Break the three regions on the real engine, one part after another; E2E=Kill runs the scenarios of that name
+	$(GO) test -tags e2e -count 1 -timeout 60m -v -run '$(E2E)' ./scripts/e2e
+
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes
 	$(GO) mod tidy -diff
@@ -73,7 +96,7 @@ tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes
 
 .PHONY: clean
 clean: ## Remove what the other targets built
-	rm -rf bin
+	rm -rf bin dist
 
 .PHONY: ci
 ci: ## What CI runs, cheapest first
