@@ -285,4 +285,3 @@ func (s *stage) inherit(m fsm.Mark) {
 	s.group.term++
 	s.group.state = fsm.State{Mark: m, Term: s.group.term}
 }
-

@@ -1,0 +1,281 @@
+package relay_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// arrivals notes when each block first reached each node.
+type arrivals struct {
+	mu sync.Mutex
+	at map[string]map[wire.ID]time.Time
+	// again counts blocks that came more than once.
+	again map[string]int
+}
+
+func newArrivals() *arrivals {
+	return &arrivals{at: make(map[string]map[wire.ID]time.Time), again: make(map[string]int)}
+}
+
+func (a *arrivals) event(e simnet.Event) {
+	if e.Block == nil || e.Kind != simnet.Received && e.Kind != simnet.Duplicate {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.at[e.Node] == nil {
+		a.at[e.Node] = make(map[wire.ID]time.Time)
+	}
+	if _, known := a.at[e.Node][e.Block.ID]; known {
+		a.again[e.Node]++
+		return
+	}
+	a.at[e.Node][e.Block.ID] = e.Time
+}
+
+// delay is how long after the first upstream had it each block took to reach
+// the node, at most, for blocks since from.
+func (a *arrivals) delay(node string, chain []*simnet.Block, from time.Time) (most time.Duration, n int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, b := range chain {
+		at, ok := a.at[node][b.ID]
+		first, seen := a.at["up-1"][b.ID]
+		if second, ok := a.at["up-2"][b.ID]; ok && (!seen || second.Before(first)) {
+			first, seen = second, true
+		}
+		if ok && seen && at.After(from) {
+			most, n = max(most, at.Sub(first)), n+1
+		}
+	}
+	return most, n
+}
+
+func (a *arrivals) count(node string) int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.at[node])
+}
+
+// farAway puts half a second between a replica and a relay, so that a sync
+// takes a while.
+func (f *fleet) farAway(replica string, relay int) {
+	f.mem.SetDelay(f.members[relay].name, replica, 250*time.Millisecond)
+	f.mem.SetDelay(replica, f.members[relay].name, 250*time.Millisecond)
+}
+
+// caughtUp waits until the replica has the network's head, or limit has passed.
+func caughtUp(net *simnet.Network, r *simnet.Replica, limit time.Duration) (time.Duration, bool) {
+	began := time.Now()
+	for time.Since(began) < limit {
+		time.Sleep(250 * time.Millisecond)
+		want, ok1 := net.Upstream(0).View()
+		if got, ok2 := r.Node().View(); ok1 && ok2 && got.Head.Num()+2 >= want.Head.Num() {
+			return time.Since(began), true
+		}
+	}
+	return limit, false
+}
+
+// A replica 5 000 blocks behind catches up through the relay, with one
+// connection per host at the upstreams and with several, while its siblings get
+// every block as soon as they would without it, and nothing of ours is lost.
+func TestFarBehindCatchesUp(t *testing.T) {
+	for _, perHost := range []int{1, 4} {
+		t.Run(fmt.Sprintf("connections per host=%d", perHost), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newArrivals()
+				f := newFleet(t, fleetConfig{
+					relays: 1, mode: director.Votes, load: 1, history: 5200, maxPerHost: perHost,
+					dials: [][]int{{0}, {0}}, events: a.event,
+				})
+				defer f.close()
+				late, err := f.net.Replica(simnet.ReplicaConfig{Name: "nodeos-z", Relays: f.addrs([]int{0})})
+				if err != nil {
+					t.Fatal(err)
+				}
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				before := time.Now()
+				rounds(1)
+				usual, n := a.delay("nodeos-b", f.net.Upstream(0).Blocks(), before)
+				if n < 20 {
+					t.Fatalf("nodeos-b got %d blocks in a round, want more", n)
+				}
+				during := time.Now()
+				f.farAway("nodeos-z", 0)
+				if err := late.StartBehind(200); err != nil {
+					t.Fatal(err)
+				}
+				took, ok := caughtUp(f.net, late, 2*time.Minute)
+				if !ok {
+					v, _ := late.Node().View()
+					f.dump(during, 100)
+					t.Fatalf("the replica is at %d after %v", v.Head.Num(), took)
+				}
+				time.Sleep(time.Second)
+				busy, n := a.delay("nodeos-b", f.net.Upstream(0).Blocks(), during)
+				t.Logf("caught up in %v; siblings: %v usually, %v meanwhile over %d blocks", took, usual, busy, n)
+				if n < 8 {
+					t.Fatalf("%d live blocks passed meanwhile, want more: the test proves nothing", n)
+				}
+				rounds(1)
+				if busy > usual+2*time.Millisecond {
+					t.Errorf("a sibling got a block %v after the network while the replica synced, usually %v", busy, usual)
+				}
+				if got := f.net.Report(); got.Missed != 0 || got.Double != 0 || got.Unlinked != 0 {
+					t.Errorf("report=%+v, want nothing missed", brief(got))
+				}
+			})
+		})
+	}
+}
+
+// The upstream that serves the sync dies in the middle of it: another one goes
+// on.
+func TestUpstreamDiesDuringSync(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newArrivals()
+		f := newFleet(t, fleetConfig{
+			relays: 1, mode: director.Votes, load: 1, history: 5200, maxPerHost: 4, dials: [][]int{{0}, {0}}, events: a.event,
+		})
+		defer f.close()
+		late, err := f.net.Replica(simnet.ReplicaConfig{Name: "nodeos-z", Relays: f.addrs([]int{0})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rounds(1)
+		began := time.Now()
+		f.farAway("nodeos-z", 0)
+		f.net.Upstream(0).StallSync(true)
+		if err := late.StartBehind(200); err != nil {
+			t.Fatal(err)
+		}
+		for a.count("nodeos-z") < 500 && time.Since(began) < time.Minute {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := a.count("nodeos-z"); n > 4000 {
+			t.Fatalf("the sync has %d blocks already: the test proves nothing", n)
+		}
+		f.net.Upstream(0).StallSync(false)
+		f.mem.CutBoth("up-2", "r1") // silent from now on, like a host that lost power
+		if took, ok := caughtUp(f.net, late, 2*time.Minute); !ok {
+			v, _ := late.Node().View()
+			f.dump(began, 100)
+			t.Fatalf("the replica is at %d after %v", v.Head.Num(), took)
+		}
+	})
+}
+
+// A replica that was away for 300 blocks gets them from the ring, in one piece,
+// and the upstreams are not asked.
+func TestMediumGapComesFromTheRing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newArrivals()
+		f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 1, dials: [][]int{{0}, {0}, {0}}, events: a.event})
+		defer f.close()
+		rounds(2)
+		f.replicas[2].Stop()
+		time.Sleep(150 * time.Second)
+		f.net.Upstream(0).StallSync(true)
+		f.net.Upstream(1).StallSync(true)
+		began := time.Now()
+		f.startReplica(f.replicas[2])
+		took, ok := caughtUp(f.net, f.replicas[2], 20*time.Second)
+		if !ok || took > 3*time.Second {
+			v, _ := f.replicas[2].Node().View()
+			f.dump(began, 50)
+			t.Fatalf("caught up=%v after %v at %d, want at once", ok, took, v.Head.Num())
+		}
+	})
+}
+
+// A replica at a follower that is 5 000 blocks behind syncs through the leader.
+func TestFarBehindAtAFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 1, history: 5200, maxPerHost: 1, dials: [][]int{{0}, {1}}, finalizer: []int{0}})
+		defer f.close()
+		late, err := f.net.Replica(simnet.ReplicaConfig{Name: "nodeos-z", Relays: f.addrs([]int{1})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		began := time.Now()
+		f.farAway("nodeos-z", 1)
+		if err := late.StartBehind(200); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(1500 * time.Millisecond)
+		// The leader changes in the middle; the follower becomes the leader.
+		f.group.elect(nil)
+		f.members[0].resign()
+		f.appoint(f.members[1], 100*time.Millisecond)
+		took, ok := caughtUp(f.net, late, 2*time.Minute)
+		if !ok {
+			v, _ := late.Node().View()
+			f.dump(began, 100)
+			t.Fatalf("the replica is at %d after %v", v.Head.Num(), took)
+		}
+		t.Logf("caught up in %v", took)
+		rounds(1)
+		if got := f.net.Report(); got.Missed != 0 || got.Double != 0 || got.Unlinked != 0 {
+			f.dump(began, 100)
+			t.Errorf("report=%+v, want nothing missed", brief(got))
+		}
+	})
+}
+
+// A replica of two relays is fed by one of them only.
+func TestReplicaOfTwoRelaysIsFedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newArrivals()
+		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 2, dials: [][]int{{0, 1}, {1, 2}, {2, 0}}, events: a.event})
+		defer f.close()
+		rounds(2)
+		a.mu.Lock()
+		clear(a.again)
+		a.mu.Unlock()
+		rounds(3)
+		for _, r := range f.replicas {
+			if n := a.again[r.Name()]; n != 0 {
+				t.Errorf("%s got %d blocks twice, want none", r.Name(), n)
+			}
+		}
+	})
+}
+
+// The relay restarts, as a new process, at any moment of our round: the replicas
+// come back, and the next rounds are whole.
+func TestRelayRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 4, dials: [][]int{{0}, {0}, {0}}})
+		defer f.close()
+		rounds(2)
+		begin := time.Now()
+		for i := range 6 {
+			f.net.Oracle.Begin(f.now())
+			f.awaitSlot(2*i, 100*time.Millisecond)
+			f.members[0].kill()
+			f.group.elect(nil)
+			time.Sleep(200 * time.Millisecond)
+			f.members[0].start()
+			f.appoint(f.members[0], 0)
+			time.Sleep(8 * time.Second)
+			f.net.Oracle.Begin(f.now())
+			rounds(2)
+			got := f.net.Report()
+			if got.Missed != 0 || got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 12 {
+				f.dump(begin, 300)
+				t.Fatalf("after restart %d: report=%+v, want a whole round", i, brief(got))
+			}
+		}
+	})
+}
