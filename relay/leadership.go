@@ -93,8 +93,10 @@ func (h *hub) startLead(l *leadership) {
 	h.round.reset(h.clock.SlotAt(time.Now()))
 	h.record(Record{Kind: Leading, Term: l.term, Name: h.cfg.Name})
 	mark := h.gate.State().Mark
-	if s := h.sources[wire.ID(mark.Source)]; s != nil {
-		h.dir.Adopt(s.id)
+	// Who holds the mark goes on. A follower will say so if it is connected
+	// there (onAttach).
+	h.dir.Adopt(wire.ID(mark.Source))
+	if h.sources[wire.ID(mark.Source)] != nil {
 		h.onActive(director.CauseLeading)
 	}
 	for _, r := range h.replicaSet {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -85,12 +86,16 @@ func (h *hub) onAttach(k *link, a attach) {
 		return
 	}
 	h.cfg.Chain.Hear(a.chain)
+	news := h.sources[a.id] == nil
 	s := h.sourceOf(a.id, a.name, a.observer)
 	_, known := k.attached[a.id]
 	k.attached[a.id] = a.fit
 	if !known {
 		s.remote = append(s.remote, k)
 		h.record(Record{Kind: ReplicaUp, Source: a.id, Name: a.name, Text: "at " + k.name})
+	}
+	if news && h.lead != nil && a.id == h.dir.Active() {
+		h.onActive(director.CauseLeading)
 	}
 	h.sendRosters()
 }

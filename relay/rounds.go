@@ -142,8 +142,8 @@ func (h *hub) waiting(source wire.ID, slot wire.Slot) bool {
 
 // direct lets the director choose, and follows its choice.
 func (h *hub) direct(now time.Time) {
-	if now.Sub(h.lead.began) < leadGrace && (h.dir.Active() == wire.ID{}) {
-		return
+	if now.Sub(h.lead.began) < leadGrace && !h.fit(h.dir.Active()) {
+		return // the followers have not all said yet who is connected to them
 	}
 	before := h.dir.Active()
 	_, cause := h.dir.Choose(h.candidates(), now)

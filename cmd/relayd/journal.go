@@ -103,16 +103,8 @@ func (j *journal) tell(r relay.Record) {
 		j.log.Warn("slot missed", "slot", uint32(b.Slot), "time", j.clock.TimeOf(b.Slot).UTC().Format("15:04:05.000"))
 	case relay.ActiveChange:
 		j.log.Info("active replica", "source", r.Name, "cause", string(r.Cause))
-	case relay.ReplicaUp:
-		j.log.Info("replica connected", "source", r.Name, "addr", r.Text)
-	case relay.ReplicaDown:
-		j.log.Warn("replica gone", "source", r.Name, "error", errText(r.Err))
 	case relay.ReplicaState:
 		j.log.Info("replica is "+r.Text, "source", r.Name)
-	case relay.UpstreamUp:
-		j.log.Info("upstream connected", "peer", r.Name)
-	case relay.UpstreamDown:
-		j.log.Warn("upstream gone", "peer", r.Name, "error", errText(r.Err))
 	case relay.LinkUp:
 		j.log.Info("link up", "member", r.Name)
 	case relay.LinkDown:

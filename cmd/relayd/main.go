@@ -43,7 +43,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(runCommand(), checkCommand(), simnetCommand(), healthCommand(), recoverCommand())
+	root.AddCommand(runCommand(), checkCommand(), demoCommand(), simnetCommand(), healthCommand(), recoverCommand())
 	err := root.ExecuteContext(ctx)
 	var code exitCode
 	switch {
