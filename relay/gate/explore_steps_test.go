@@ -114,7 +114,9 @@ func (e *engine) agree(w *world, t uint16) (wrong string, room bool) {
 	if w.logs >= maxLog || w.logs > e.logs {
 		return "", false
 	}
-	wrong += e.restore(now, next)
+	if e.replay {
+		wrong += e.restore(now, next)
+	}
 	if next.Mark.Height() == now.Mark.Height() {
 		e.seen.sameHeight++
 	}
