@@ -2,8 +2,10 @@
 //
 // It is what lets a relay without chain state fill gaps: whoever lacks a block
 // that the ring holds can be given it, parents first. It guarantees a bound on
-// blocks and bytes, holds exactly one reference to each frame it keeps, and
-// allocates nothing per block in steady state. It does no I/O, reads no clock,
+// blocks and bytes whatever it is handed, that blocks which are not public take
+// a quarter of it at most and never push out the tip, holds exactly one
+// reference to each frame it keeps, and allocates nothing per block in steady
+// state. It does no I/O, reads no clock,
 // starts no goroutine, and never chooses between forks: it keeps them all.
 package ring
 
@@ -26,13 +28,15 @@ type Entry struct {
 	// Decided: the mark names the block or a descendant, or this relay's gate
 	// has granted it: it may be sent to any upstream, any number of times.
 	Decided bool
-	// Public: the block may be given to replicas (see Publish).
+	// Public: the block may be given to replicas. Set by Publish.
 	Public bool
 	// Seen is the owner's ordinal of when the block became known.
 	Seen uint64
 
 	has  Peers
 	next *Entry // another block of the same height
+
+	older, newer *Entry // in the list of private blocks
 }
 
 // Origin is a replica that sent a block.
@@ -65,6 +69,7 @@ type Ring struct {
 	maxBlocks int
 	maxBytes  int
 	free      *Entry
+	private   private
 }
 
 // New returns a ring of at most maxBlocks heights and maxBytes bytes.
@@ -83,11 +88,12 @@ func (r *Ring) Len() int { return len(r.byID) }
 // Bytes returns how many bytes of frames the ring holds.
 func (r *Ring) Bytes() int { return r.bytes }
 
-// Lowest returns the lowest height that the ring may hold; 0 when empty.
+// Lowest returns the lowest height that the ring holds; 0 when empty.
 func (r *Ring) Lowest() uint32 {
 	if len(r.byID) == 0 {
 		return 0
 	}
+	r.rise()
 	return r.lowest
 }
 
@@ -109,7 +115,7 @@ func (r *Ring) Add(b wire.Block, f *wire.Frame) (*Entry, bool) {
 		return e, false
 	}
 	num := b.Num()
-	if len(r.byID) > 0 && num < r.lowest && r.full(num) {
+	if r.full(num) || !r.makeRoom(num, f.Len()) {
 		return nil, false
 	}
 	e := r.take()
@@ -121,13 +127,16 @@ func (r *Ring) Add(b wire.Block, f *wire.Frame) (*Entry, bool) {
 	if len(r.byID) == 1 || num < r.lowest {
 		r.lowest = num
 	}
-	r.shrink(num)
+	r.private.push(e)
 	return e, true
 }
 
 // Publish marks e as public, and moves the tip to it when it is higher.
 func (r *Ring) Publish(e *Entry) {
-	e.Public = true
+	if !e.Public {
+		e.Public = true
+		r.private.remove(e)
+	}
 	if r.tip == nil || e.Block.Num() > r.tip.Block.Num() {
 		r.tip = e
 	}
@@ -163,39 +172,7 @@ func (r *Ring) Clear() {
 	}
 	clear(r.byID)
 	clear(r.byNum)
-	r.tip, r.bytes, r.lowest = nil, 0, 0
-}
-
-// full reports whether keeping a block of height num would exceed the span.
-func (r *Ring) full(num uint32) bool {
-	return r.tip != nil && int64(r.tip.Block.Num())-int64(num) >= int64(r.maxBlocks)
-}
-
-// shrink evicts the lowest heights until the bounds hold, never height keep.
-func (r *Ring) shrink(keep uint32) {
-	for r.lowest < keep && (len(r.byNum) > r.maxBlocks || r.bytes > r.maxBytes) {
-		r.evict(r.lowest)
-		r.lowest++
-	}
-	for r.lowest < keep && r.byNum[r.lowest] == nil {
-		r.lowest++
-	}
-}
-
-// evict forgets the blocks of one height.
-func (r *Ring) evict(num uint32) {
-	e := r.byNum[num]
-	delete(r.byNum, num)
-	for e != nil {
-		next := e.next
-		delete(r.byID, e.Block.ID)
-		if r.tip == e {
-			r.tip = nil
-		}
-		r.bytes -= e.Frame.Len()
-		r.release(e)
-		e = next
-	}
+	r.tip, r.bytes, r.lowest, r.private = nil, 0, 0, private{}
 }
 
 // take returns an empty entry, a used one if possible.

@@ -1,0 +1,140 @@
+package ring
+
+// private is the list of blocks that are not public, the oldest first: blocks
+// that replicas signed and nobody granted, and blocks whose parent is not
+// known. Anybody can make those up, so they have a budget of their own.
+type private struct {
+	oldest, newest *Entry
+	n, bytes       int
+}
+
+// privatePart is the part of the ring that private blocks may take.
+const privatePart = 4
+
+func (p *private) push(e *Entry) {
+	e.older, e.newer = p.newest, nil
+	if p.newest != nil {
+		p.newest.newer = e
+	} else {
+		p.oldest = e
+	}
+	p.newest = e
+	p.n++
+	p.bytes += e.Frame.Len()
+}
+
+func (p *private) remove(e *Entry) {
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		p.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		p.newest = e.older
+	}
+	e.older, e.newer = nil, nil
+	p.n--
+	p.bytes -= e.Frame.Len()
+}
+
+// full reports whether a block of height num is below the span of the ring.
+func (r *Ring) full(num uint32) bool {
+	return r.tip != nil && int64(r.tip.Block.Num())-int64(num) >= int64(r.maxBlocks)
+}
+
+// makeRoom evicts what has to go for a block of the given height and length:
+// private blocks beyond their budget, then the lowest heights, then private
+// blocks, then siblings of the tip; the oldest first, and never the tip. It
+// reports whether the block may be kept: one above the tip always may.
+func (r *Ring) makeRoom(num uint32, length int) bool {
+	for p := &r.private; p.n > 0 && (p.n >= max(r.maxBlocks/privatePart, 1) || p.bytes+length > r.maxBytes/privatePart); {
+		r.evict(p.oldest)
+	}
+	for r.tight(num, length) {
+		switch e := r.lowestBelow(num); {
+		case e != nil:
+			r.evict(e)
+		case r.private.n > 0:
+			r.evict(r.private.oldest)
+		default:
+			if e = r.sibling(); e == nil {
+				return r.tip == nil || num > r.tip.Block.Num()
+			}
+			r.evict(e)
+		}
+	}
+	return true
+}
+
+// tight reports whether one more block would break a bound.
+func (r *Ring) tight(num uint32, length int) bool {
+	return r.bytes+length > r.maxBytes || (len(r.byNum) >= r.maxBlocks && r.byNum[num] == nil)
+}
+
+// lowestBelow returns a block of the lowest height, if that is below both num
+// and the tip.
+func (r *Ring) lowestBelow(num uint32) *Entry {
+	if len(r.byID) == 0 {
+		return nil
+	}
+	if r.rise(); r.lowest >= num || (r.tip != nil && r.lowest >= r.tip.Block.Num()) {
+		return nil
+	}
+	return r.byNum[r.lowest]
+}
+
+// sibling returns a block of the tip's height other than the tip.
+func (r *Ring) sibling() *Entry {
+	if r.tip == nil {
+		return nil
+	}
+	var found *Entry
+	for e := r.byNum[r.tip.Block.Num()]; e != nil; e = e.next {
+		if e != r.tip {
+			found = e // the newest comes first: keep the oldest
+		}
+	}
+	return found
+}
+
+// riseSteps is how many empty heights are passed one by one.
+const riseSteps = 64
+
+// rise moves lowest up to a height that is held.
+func (r *Ring) rise() {
+	for range riseSteps {
+		if r.byNum[r.lowest] != nil {
+			return
+		}
+		r.lowest++
+	}
+	first := true
+	for num := range r.byNum {
+		if first || num < r.lowest {
+			r.lowest, first = num, false
+		}
+	}
+}
+
+// evict forgets one block, which is not the tip.
+func (r *Ring) evict(e *Entry) {
+	num := e.Block.Num()
+	if head := r.byNum[num]; head != e {
+		for head.next != e {
+			head = head.next
+		}
+		head.next = e.next
+	} else if e.next != nil {
+		r.byNum[num] = e.next
+	} else {
+		delete(r.byNum, num)
+	}
+	delete(r.byID, e.Block.ID)
+	r.bytes -= e.Frame.Len()
+	if !e.Public {
+		r.private.remove(e)
+	}
+	r.release(e)
+}
