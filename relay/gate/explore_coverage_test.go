@@ -58,9 +58,17 @@ func (c *coverage) add(o *coverage) {
 		c.answers[i] += n
 	}
 	for _, p := range [...][2]*int{
-		{&c.inherited, &o.inherited}, {&c.oldWrote, &o.oldWrote}, {&c.oldEmit, &o.oldEmit}, {&c.sameHeight, &o.sameHeight},
-		{&c.resend, &o.resend}, {&c.foreign, &o.foreign}, {&c.stale, &o.stale}, {&c.term, &o.term},
-		{&c.lower, &o.lower}, {&c.foreignEntry, &o.foreignEntry}, {&c.used, &o.used},
+		{&c.inherited, &o.inherited},
+		{&c.oldWrote, &o.oldWrote},
+		{&c.oldEmit, &o.oldEmit},
+		{&c.sameHeight, &o.sameHeight},
+		{&c.resend, &o.resend},
+		{&c.foreign, &o.foreign},
+		{&c.stale, &o.stale},
+		{&c.term, &o.term},
+		{&c.lower, &o.lower},
+		{&c.foreignEntry, &o.foreignEntry},
+		{&c.used, &o.used},
 	} {
 		*p[0] += *p[1]
 	}
