@@ -83,7 +83,7 @@ await() {
   echo "waiting for the group" >&2
   while :; do
     waiting=$(unhealthy)
-    if [ -z "$waiting" ] && ctl --json status 2>/dev/null | grep -q '"forwarded": {'; then
+    if [ -z "$waiting" ] && forwards; then
       return 0
     fi
     if [ "$SECONDS" -ge "$deadline" ]; then
@@ -96,6 +96,14 @@ await() {
   done
 }
 
+# forwards: the group has a leader and a block of ours has left. relayctl fails for less than that, such as a busy disk.
+forwards() {
+  local now
+  now=$(ctl --json status 2>/dev/null || true)
+  grep -q '"leader": "[a-z]' <<<"$now" && grep -q '"forwarded": {' <<<"$now"
+}
+
+# unhealthy lists the containers that are not well.
 unhealthy() {
   local ids
   ids=$(compose ps -q)
