@@ -88,6 +88,7 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 		h.propose(v.Propose)
 		h.round.wish = wish{e.Block.ID, o.ID}
 	case gate.Wait:
+		h.displace(e.Block.ID)
 		h.round.wish = wish{e.Block.ID, o.ID}
 	case gate.Refuse:
 		h.record(Record{Kind: Refused, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID), Reason: v.Reason})
@@ -157,12 +158,19 @@ func (h *hub) pump() {
 		return
 	}
 	w := h.round.wish
-	e := h.ring.Get(w.block)
-	if e == nil || e.Decided || e.Block.Num() <= mark.Height() {
-		h.round.wish = wish{}
-		return
+	h.round.wish = wish{} // once: what is refused now would be refused at every tick
+	if e := h.ring.Get(w.block); e != nil && !e.Decided {
+		h.offerOrigin(e, w.source)
 	}
-	h.offerOrigin(e, w.source)
+}
+
+// displace says that the block that had to wait is given up for another. That
+// of the active replica is not: it is found again as a child of the mark.
+func (h *hub) displace(by wire.ID) {
+	w := h.round.wish
+	if e := h.ring.Get(w.block); e != nil && !e.Decided && w.block != by && w.source != h.dir.Active() {
+		h.record(Record{Kind: Refused, Block: e.Block, Source: w.source, Name: h.sourceName(w.source), Reason: gate.Pending})
+	}
 }
 
 // onNewParent offers the active replica's block that came before its parent

@@ -51,8 +51,8 @@ func newRelay(t *testing.T, name, api, yaml string) *relay {
 		r.kill()
 		if t.Failed() {
 			t.Logf("log of %s:\n%s", name, tail(r.log(), 60))
-			r.keepLog(t)
 		}
+		r.keepLog(t)
 	})
 	return r
 }

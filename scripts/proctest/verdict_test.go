@@ -107,7 +107,7 @@ func (g *group) before(trials []trial, s wire.Slot) string {
 	name := "no trial"
 	for _, tr := range trials {
 		if due := g.net.Chain.Clock.TimeOf(s); tr.at.Before(due) {
-			name = fmt.Sprintf("%s at slot %d, %s before it was due", tr.what, (g.slotOf(tr.at))%roundSlots, due.Sub(tr.at).Round(time.Millisecond))
+			name = fmt.Sprintf("%s at slot %d, %s before it was due", tr.what, g.slotOf(tr.at)%roundSlots, due.Sub(tr.at).Round(time.Millisecond))
 		}
 	}
 	return name
