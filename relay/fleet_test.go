@@ -44,12 +44,13 @@ type memberRecord struct {
 
 // member is one relay of a fleet.
 type member struct {
-	f    *fleet
-	name string
-	host *memnet.Host
-	node *relay.Node // nil while it is dead
-	cut  bool        // guarded by group.mu
-	dead atomic.Bool
+	f     *fleet
+	name  string
+	host  *memnet.Host
+	node  *relay.Node // nil while it is dead
+	cut   bool        // guarded by group.mu
+	began time.Time
+	dead  atomic.Bool
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -74,8 +75,14 @@ type fleetConfig struct {
 	dials [][]int
 	// finalizer lists the relays that the finalizer host dials; the first
 	// relay and the second if empty.
-	finalizer   []int
-	maxPerHost  int
+	finalizer  []int
+	maxPerHost int
+	// change alters the network's configuration.
+	change func(*simnet.Config)
+	// replica alters a replica's.
+	replica func(i int, c *simnet.ReplicaConfig)
+	// noFinalizer: there is no finalizer host.
+	noFinalizer bool
 	quiet       bool
 	commit, lag time.Duration
 	events      func(simnet.Event)
@@ -90,7 +97,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	f.group.lag = cfg.lag
 	var err error
-	f.net, err = simnet.New(simnet.Config{
+	network := simnet.Config{
 		NoSignatures: true, Host: func(name string) simnet.Transport { return f.mem.Host(name) },
 		History: cfg.history, Load: cfg.load, MaxNodesPerHost: cfg.maxPerHost,
 		OnEvent: func(e simnet.Event) {
@@ -98,7 +105,11 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 				f.events(e)
 			}
 		},
-	})
+	}
+	if cfg.change != nil {
+		cfg.change(&network)
+	}
+	f.net, err = simnet.New(network)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +125,11 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	f.appoint(f.members[0], 0)
 	for i, dials := range cfg.dials {
-		r, err := f.net.Replica(simnet.ReplicaConfig{Name: fmt.Sprintf("nodeos-%c", 'a'+i), Relays: f.addrs(dials)})
+		rc := simnet.ReplicaConfig{Name: fmt.Sprintf("nodeos-%c", 'a'+i), Relays: f.addrs(dials)}
+		if cfg.replica != nil {
+			cfg.replica(i, &rc)
+		}
+		r, err := f.net.Replica(rc)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -125,6 +140,9 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	}
 	if cfg.finalizer == nil {
 		cfg.finalizer = []int{0, min(1, cfg.relays-1)}
+	}
+	if cfg.noFinalizer {
+		return f
 	}
 	f.startReplica(f.net.Finalizer(simnet.ReplicaConfig{Name: "fin-1", Relays: f.addrs(cfg.finalizer)}))
 	return f
@@ -152,6 +170,7 @@ func (m *member) start() {
 	f.t.Helper()
 	m.host = f.mem.Host(m.name)
 	m.dead.Store(false)
+	m.began = time.Now()
 	down, err := m.host.Listen(m.name + ":9876")
 	if err != nil {
 		f.t.Fatal(err)

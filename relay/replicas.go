@@ -189,7 +189,13 @@ func (h *hub) catchUp(r *replica) {
 // tellReplica gives a replica a public block and what it lacks before it, if
 // it hears the chain live.
 func (h *hub) tellReplica(r *replica, e *ring.Entry) {
-	if r.muted || r.syncing || h.withheld(r, e) {
+	if r.muted || r.syncing {
+		return
+	}
+	for e != nil && h.withheld(r, e) {
+		e = h.ring.Parent(e)
+	}
+	if e == nil {
 		return
 	}
 	switch h.supply(&r.peer, e) {
@@ -204,11 +210,12 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 // withheld reports whether a block of ours must not reach the replica yet.
 // Releases before Spring drop a sibling's block while they produce, and Leap 5
 // then refuses it for ever as a duplicate: they get it when the round is over,
-// with the first block of another round (p2p notes, 7.2 and trap 14).
+// with the first block of another round (p2p notes, 7.2 and trap 14). A round's
+// blocks come before their time, the first one before the round has begun.
 func (h *hub) withheld(r *replica, e *ring.Entry) bool {
 	return r.version < wire.ProtoVotes && h.mode() == director.Passive && !r.observer &&
 		h.sched.IsOurs(e.Block.Producer) && !e.From(r.id) &&
-		e.Block.Slot/director.RoundSlots == h.clock.SlotAt(time.Now())/director.RoundSlots
+		e.Block.Slot/director.RoundSlots >= h.clock.SlotAt(time.Now())/director.RoundSlots
 }
 
 // startSync tells a replica that is too far behind for the ring to ask for

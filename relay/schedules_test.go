@@ -114,6 +114,7 @@ func (s *schedule) step() {
 		if leader != nil {
 			s.note("kill leader %s", leader.name)
 			leader.kill()
+			s.group.elect(nil)
 			time.Sleep(s.upTo(time.Second))
 			s.promote()
 		}
