@@ -25,6 +25,7 @@ type upPeer struct {
 	up    *upstream.Peer
 	asked time.Time // when a gap was last asked for
 	heard time.Time // when it last said something
+	slot  wire.Slot // the latest slot of a block it is known to have
 }
 
 // upSink passes what upstreams say to the hub.
@@ -106,6 +107,7 @@ func (h *hub) locateUp(u *upPeer) {
 	head, root := u.up.Head(), u.up.Root()
 	u.floor, u.rootID = root.Num(), root
 	if e := h.ring.Get(head); e != nil {
+		u.slot = max(u.slot, e.Block.Slot)
 		h.onNetworkBlock(e.Block, e.Frame, &u.peer)
 	} else if !h.lags(u) {
 		h.fetchHead(u, root, head)
@@ -152,6 +154,7 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 
 // onUpstreamBlock takes a block that an upstream has sent.
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
+	u.slot = max(u.slot, e.block.Slot)
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
 	if entry == nil {
 		h.locateUp(u)
@@ -172,7 +175,7 @@ func (h *hub) lags(u *upPeer) bool {
 // supplyUp gives an upstream a block that the gate has granted, and what it
 // lacks before it. A block that would not link there is not sent.
 func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
-	if h.lags(u) || e.Has(u.number) {
+	if h.lags(u) || e.Has(u.number) || h.passed(u, e) {
 		return
 	}
 	missing, ok := h.ring.Missing(h.scratch[:0], e, u.number, u.floor)
@@ -185,6 +188,15 @@ func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
 			return
 		}
 	}
+}
+
+// passed reports whether an upstream has gone on without the block: it has one
+// of that slot or a later one, on another branch, or its head is not known here
+// and as high. The block lost its place; there it would be ignored, if its
+// height is final by now, and its children would not link.
+func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
+	head := u.up.Head()
+	return u.slot >= e.Block.Slot || (head.Num() >= e.Block.Num() && h.ring.Get(head) == nil)
 }
 
 // sendable reports whether every block of the list may go to the upstream, and

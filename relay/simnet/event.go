@@ -18,7 +18,8 @@ type Event struct {
 	Inside bool
 	// Block is the block involved.
 	Block *Block
-	// Linked is set on Received if the node had the block's parent.
+	// Linked is set on Received if the node had the block's parent, or the block
+	// is not above the node's last irreversible one.
 	Linked bool
 	// Count is the number of blocks removed by a Switched, or of a round.
 	Count int

@@ -24,7 +24,10 @@ func (n *Node) onBlock(p *peer, payload []byte) {
 		return
 	}
 	p.lastBlock = time.Now()
-	ev := Event{Kind: Duplicate, Peer: p.name(), Inside: p.inside, Block: b, Linked: n.db.has(b.Previous)}
+	// A block that is final or too late to matter is dropped unread: bytes that a
+	// broken network held back for long arrive so, and link to nothing any more.
+	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num()
+	ev := Event{Kind: Duplicate, Peer: p.name(), Inside: p.inside, Block: b, Linked: linked}
 	if !p.known[b.ID] {
 		ev.Kind = Received
 	}
