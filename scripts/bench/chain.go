@@ -23,6 +23,9 @@ const (
 	genesis            = 100 // height at which chains begin
 )
 
+// chainID is the chain that all peers are on.
+func chainID() wire.ID { return wire.ID{1} }
+
 // chain makes blocks that link. Of a block only the header is made anew; the rest is one buffer for all, as in a nodeos
 // that sends one block to many.
 type chain struct {

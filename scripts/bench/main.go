@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -82,7 +83,7 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	f.SetOutput(w)
 	f.IntVar(&s.Rounds, "rounds", 5, "how often each row is measured, in turns")
 	f.Float64Var(&s.Seconds, "seconds", 2, "length of one measurement; a round has 2 per block size, and 1 per size and number of replicas")
-	f.DurationVar(&s.Pace, "pace", 10*time.Millisecond, "time from block to block in the paced measurement")
+	f.DurationVar(&s.Pace, "pace", 20*time.Millisecond, "time from block to block in the paced measurement; more than the disk needs for a commit")
 	sizes := f.String("sizes", "1024,102400,1048576", "block sizes in bytes, the frame included")
 	fan := f.String("fan", "1,10,50", "numbers of replicas in the fan-out")
 	tests := f.String("tests", "path,fanout", "what to measure: path, fanout")
@@ -96,6 +97,11 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	var err error
 	if s.Sizes, err = numbers(*sizes, minBlock, maxBlock); err != nil {
 		return nil, fmt.Errorf("--sizes: %w", err)
+	}
+	if s.profile != "" {
+		if s.profile, err = filepath.Abs(s.profile); err != nil {
+			return nil, err
+		}
 	}
 	if s.Fan, err = numbers(*fan, 1, maxReplicas); err != nil {
 		return nil, fmt.Errorf("--fan: %w", err)
@@ -137,13 +143,23 @@ func run(ctx context.Context, s *settings, out, progress io.Writer) error {
 		for i := range rows {
 			r := rows[(i+round)%len(rows)] // nobody always follows the same neighbour
 			fmt.Fprintf(progress, "%6.1fs  round %d of %d: %s\n", time.Since(began).Seconds(), round+1, s.Rounds, r.name)
-			if err := rep.measure(ctx, s, r, round); err != nil {
+			err := rep.measure(ctx, s, r, round)
+			if ctx.Err() != nil {
+				fmt.Fprintln(progress, "interrupted: the tables hold what was measured until now")
+				return rep.finish(out)
+			}
+			if err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, r.name, err)
 			}
 		}
 	}
-	if s.jsonFile != "" {
-		if err := rep.writeJSON(s.jsonFile); err != nil {
+	return rep.finish(out)
+}
+
+// finish reports what was measured.
+func (rep *report) finish(out io.Writer) error {
+	if file := rep.Settings.jsonFile; file != "" {
+		if err := rep.writeJSON(file); err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,7 @@ func serveNode(args []string) (err error) {
 	}
 	node := relay.New(relay.Config{
 		Name: "bench", Producers: []wire.Name{name}, Mode: director.Votes,
+		Chain:      relay.NewChainID(chainID(), nil),
 		Upstream:   upstream.Config{Peers: []string{*peer}},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}},
 	})

@@ -35,7 +35,7 @@ func newPeer(c net.Conn) *peer { return &peer{c: c, r: bufio.NewReaderSize(c, 25
 // hello sends the handshake of a node that has the chain's first block only.
 func (p *peer) hello(agent string) error {
 	h := wire.Handshake{
-		NetworkVersion: wire.Version9, ChainID: wire.ID{1}, P2PAddress: "127.0.0.1:9876 - 0000000", OS: "linux", Agent: agent,
+		NetworkVersion: wire.Version9, ChainID: chainID(), P2PAddress: "127.0.0.1:9876 - 0000000", OS: "linux", Agent: agent,
 		Generation: 1, Time: time.Now().UnixNano(), HeadNum: genesis, RootNum: genesis,
 	}
 	binary.BigEndian.PutUint32(h.HeadID[:], genesis)

@@ -39,6 +39,9 @@ type places struct {
 	Splice, Root           bool
 }
 
+// Chain is the id of the chain that the load generator speaks of: a relay that had to learn it would take seconds longer.
+func (places) Chain() string { return chainID().String() }
+
 // FrontPort is the port that replicas dial.
 func (p places) FrontPort() string {
 	_, port, _ := net.SplitHostPort(p.Front)
@@ -119,7 +122,7 @@ func find(name string) (string, error) {
 	return exec.LookPath("/usr/sbin/" + name)
 }
 
-// version is the first line with a digit that a program prints about itself.
+// version is the first line with a digit, or else the first, that a program prints about itself.
 func version(path, flag string) string {
 	out, _ := exec.Command(path, flag).CombinedOutput() // some end with an error status after printing it
 	for line := range strings.Lines(string(out)) {
@@ -128,7 +131,8 @@ func version(path, flag string) string {
 			return line
 		}
 	}
-	return "unknown version"
+	first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+	return first
 }
 
 // relaydRow is the daemon as operators run it; where it cannot be run, the node without it.
@@ -137,7 +141,7 @@ func relaydRow(ctx context.Context, s *settings, w io.Writer) (*row, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &row{name: "thinrelay", detail: "relayd run, a group of one (" + version(path, "version") + ")", shared: true, command: func(p places) (*exec.Cmd, error) {
+	r := &row{name: "thinrelay", detail: "relayd run, a group of one (" + version(path, "--version") + ")", shared: true, command: func(p places) (*exec.Cmd, error) {
 		file, err := p.write("relayd.cfg")
 		return exec.Command(path, "run", "--config", file), err
 	}}

@@ -118,7 +118,11 @@ func (rep *report) verdict(w io.Writer) {
 		for _, n := range s.Fan {
 			for _, size := range s.Sizes {
 				us, them := rep.fanOver("thinrelay", size, n, cpuPerGB).Median, rep.fanOver("haproxy", size, n, cpuPerGB).Median
-				fmt.Fprintf(t, "fan-out %s to %d\tCPU/byte %s\tMB/s %s\t\t\n", sizeText(size), n, judged(us, them, fanTarget),
+				cpu := judged(us, them, fanTarget)
+				if n == 1 {
+					cpu = ratio(us, them) + " (nothing to share)"
+				}
+				fmt.Fprintf(t, "fan-out %s to %d\tCPU/byte %s\tMB/s %s\t\t\n", sizeText(size), n, cpu,
 					ratio(rep.fanOver("thinrelay", size, n, mbPerSec).Median, rep.fanOver("haproxy", size, n, mbPerSec).Median))
 			}
 		}
