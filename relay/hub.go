@@ -58,8 +58,9 @@ type hub struct {
 	trx    *dedup.Window[[32]byte]
 	round  rounds
 	lead   *leadership
-	seq    uint64 // ordinal of the last block that became known
-	marked bool   // a state has been applied
+	headID wire.ID // see head
+	seq    uint64  // ordinal of the last block that became known
+	marked bool    // a state has been applied
 
 	replicas   map[*downstream.Replica]*replica
 	replicaSet []*replica

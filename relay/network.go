@@ -81,6 +81,7 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.ring.Publish(e)
+	h.follow(e)
 	h.sched.Observe(e.Block.Slot, e.Block.Producer)
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
 	for _, l := range h.linkSet {

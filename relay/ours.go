@@ -209,11 +209,11 @@ func (h *hub) offerOrigin(e *ring.Entry, source wire.ID) {
 }
 
 // align keeps the mark where our next block will need it: on the network's
-// tip when the next slot is ours, and with the active replica. Doing so ahead
+// head when the next slot is ours, and with the active replica. Doing so ahead
 // of time saves the next block a round trip through the group.
 func (h *hub) align() {
 	active := h.dir.Active()
-	tip := h.ring.Tip()
+	tip := h.head()
 	if h.lead == nil || tip == nil || h.gate.Outstanding() || (active == wire.ID{}) {
 		return
 	}

@@ -1,0 +1,174 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+)
+
+// clean fails the test unless the oracle saw at least slots slots of ours and
+// nothing wrong with them.
+func (f *fleet) clean(slots, missed int) {
+	f.t.Helper()
+	got := f.net.Report()
+	if got.Double != 0 || got.Unlinked != 0 || got.Missed > missed || got.SlotsOurs < slots {
+		f.dump(f.members[0].began, 200)
+		f.t.Fatalf("report=%+v, want nothing double or unlinked, at least %d slots, at most %d missed", brief(got), slots, missed)
+	}
+}
+
+func oneRelay(t *testing.T, mode director.Mode) *fleet {
+	f := newFleet(t, fleetConfig{relays: 1, mode: mode, load: 4, dials: [][]int{{0}, {0}, {0}}})
+	rounds(2)
+	f.net.Oracle.Begin(f.now())
+	return f
+}
+
+// An upstream that lags by seconds, or for minutes, costs nothing: the other one
+// carries the feed, and what the lagging one gets links there.
+func TestLaggingUpstream(t *testing.T) {
+	for _, lag := range []time.Duration{700 * time.Millisecond, 4 * time.Second, 40 * time.Second} {
+		t.Run(lag.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := oneRelay(t, director.Votes)
+				defer f.close()
+				f.net.Upstream(1).Lag(lag)
+				rounds(4)
+				f.net.Upstream(1).Lag(0)
+				rounds(2)
+				f.clean(60, 0)
+			})
+		})
+	}
+}
+
+// An upstream is down for a while, at any moment of our round: when it is back
+// it gets the blocks of ours that it lacks before the next one.
+func TestUpstreamReconnectsInTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 6 {
+			f.awaitSlot(2*i, 100*time.Millisecond)
+			f.mem.CutBoth("r1", "up-2")
+			time.Sleep(time.Duration(i) * 700 * time.Millisecond)
+			f.mem.HealBoth("r1", "up-2")
+			f.awaitSlot(3, 0)
+			f.net.KillUpstream(1)
+			time.Sleep(1500 * time.Millisecond)
+			if err := f.net.StartUpstream(1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rounds(1)
+		f.clean(60, 0)
+	})
+}
+
+// All upstreams are out of reach for three seconds in the middle of our round:
+// our blocks are late, not lost.
+func TestAllUpstreamsGoneForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for range 3 {
+			f.awaitSlot(3, 0)
+			f.mem.CutBoth("r1", "up-1")
+			f.mem.CutBoth("r1", "up-2")
+			time.Sleep(3 * time.Second)
+			f.mem.HealAll()
+			time.Sleep(time.Second)
+		}
+		rounds(1)
+		got := f.net.Report()
+		if got.Late == 0 {
+			t.Errorf("no block was late: the test proves nothing (%+v)", brief(got))
+		}
+		f.clean(36, 0)
+	})
+}
+
+// The same with connections that end instead of hanging.
+func TestAllUpstreamsCloseInTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 4 {
+			f.awaitSlot(1+i, 0)
+			f.net.KillUpstream(1)
+			f.mem.CutBoth("r1", "up-1")
+			time.Sleep(2500 * time.Millisecond)
+			f.mem.HealAll()
+			if err := f.net.StartUpstream(1); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+		}
+		rounds(1)
+		// The last two slots may be overtaken by the next producer.
+		f.clean(48, 2)
+	})
+}
+
+// The producer before us forks out our predecessor's last blocks, or ours are
+// forked out by the next one: what we send links, and our round is whole.
+func TestMicroForks(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		by     string
+		missed int
+	}{
+		{"before our round", "bpc", 0},
+		{"after our round", "bpb", 4 * 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := oneRelay(t, director.Votes)
+				defer f.close()
+				node, err := f.net.Producer(tc.by)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for range 4 {
+					node.Microfork(2)
+					rounds(1)
+				}
+				rounds(1)
+				if got := f.net.Report(); got.ForkSwitches == 0 {
+					t.Errorf("no fork: the test proves nothing (%+v)", brief(got))
+				}
+				f.clean(48, tc.missed)
+			})
+		})
+	}
+}
+
+// A lying upstream: replicas close on what it makes up, and come back; nothing
+// double or unlinked leaves, and once it has stopped every round is whole.
+func TestLyingUpstream(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i, lie := range []simnet.Lie{simnet.LieSignature, simnet.LieSchedule, simnet.LieVote, simnet.LieGarbage} {
+			f.awaitSlot(2+i, 0)
+			f.net.Upstream(1).Lie(lie)
+		}
+		rounds(1)
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 {
+			f.dump(f.members[0].began, 300)
+			t.Fatalf("report=%+v, want nothing double or unlinked", brief(got))
+		}
+		t.Logf("while it lied: %+v", brief(got))
+		f.net.Oracle.Begin(f.now())
+		rounds(3)
+		f.clean(24, 0)
+		if f.count(relay.UpstreamDown) == 0 {
+			t.Error("the upstream that sent garbage was not closed")
+		}
+	})
+}
