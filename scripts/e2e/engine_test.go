@@ -1,0 +1,209 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	root    = "../.."
+	project = "thinrelay-e2e"
+)
+
+// ports are those that the relays' APIs are published at, apart from those of make up.
+var ports = map[string]string{"eu-1": "19871", "us-1": "19872", "ap-1": "19873"}
+
+var relays = []string{"eu-1", "us-1", "ap-1"}
+
+// stack is one compose project on the engine.
+type stack struct {
+	t     *testing.T
+	files []string          // of compose, from the repository's root
+	env   map[string]string // beside the process's own
+	ids   map[string]string // containers by service
+}
+
+func newStack(t *testing.T, files ...string) *stack {
+	t.Helper()
+	s := &stack{t: t, files: append([]string{"deploy/compose.yaml"}, files...), ids: map[string]string{}, env: map[string]string{
+		"COMPOSE_PROJECT_NAME": project,
+		"THINRELAY_PORT_EU":    ports["eu-1"], "THINRELAY_PORT_US": ports["us-1"], "THINRELAY_PORT_AP": ports["ap-1"],
+	}}
+	t.Cleanup(s.down)
+	s.down() // what an interrupted run has left
+	return s
+}
+
+// run runs a command at the repository's root.
+func (s *stack) run(name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = root
+	cmd.Env = os.Environ()
+	for k, v := range s.env {
+		cmd.Env = append(cmd.Env, k+"="+v)
+	}
+	var out, errs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	err := cmd.Run()
+	if err != nil {
+		err = fmt.Errorf("%s %s: %w\n%s%s", name, strings.Join(args, " "), err, out.String(), errs.String())
+	}
+	return strings.TrimSpace(out.String()), err
+}
+
+func (s *stack) must(name string, args ...string) string {
+	s.t.Helper()
+	out, err := s.run(name, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// compose runs docker compose, or docker-compose where that is what there is.
+func (s *stack) compose(args ...string) (string, error) {
+	full := []string{"compose"}
+	name := "docker"
+	if exec.Command("docker", "compose", "version").Run() != nil {
+		name, full = "docker-compose", nil
+	}
+	for _, f := range s.files {
+		full = append(full, "-f", f)
+	}
+	return s.run(name, append(full, args...)...)
+}
+
+func (s *stack) mustCompose(args ...string) string {
+	s.t.Helper()
+	out, err := s.compose(args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+func (s *stack) up() {
+	s.t.Helper()
+	s.mustCompose("up", "-d", "--no-build")
+	for _, service := range strings.Fields(s.mustCompose("config", "--services")) {
+		s.id(service)
+	}
+	s.awaitWhole(2 * time.Minute)
+}
+
+// down removes the project; a test that failed shows the relays' logs first.
+func (s *stack) down() {
+	if s.t.Failed() {
+		if out, err := s.compose("logs", "--no-color", "--tail=60", "eu-1", "us-1", "ap-1"); err == nil {
+			s.t.Log("\n" + out)
+		}
+	}
+	if _, err := s.compose("down", "--volumes", "--remove-orphans", "--timeout", "5"); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// id is the container of a service. Asking compose takes most of a second, so it is asked once.
+func (s *stack) id(service string) string {
+	s.t.Helper()
+	if s.ids[service] == "" {
+		if s.ids[service] = s.mustCompose("ps", "-q", service); s.ids[service] == "" {
+			s.t.Fatalf("%s has no container", service)
+		}
+	}
+	return s.ids[service]
+}
+
+func (s *stack) kill(service string)    { s.must("docker", "kill", s.id(service)) }
+func (s *stack) start(service string)   { s.must("docker", "start", s.id(service)) }
+func (s *stack) pause(service string)   { s.must("docker", "pause", s.id(service)) }
+func (s *stack) unpause(service string) { s.must("docker", "unpause", s.id(service)) }
+
+// cut takes a service off a network and returns what joins it again, under the names it had.
+func (s *stack) cut(service, network string) (join func()) {
+	id, full := s.id(service), project+"_"+network
+	var nets map[string]struct{ Aliases []string }
+	if err := json.Unmarshal([]byte(s.must("docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}", id)), &nets); err != nil {
+		s.t.Fatal(err)
+	}
+	n, ok := nets[full]
+	if !ok {
+		s.t.Fatalf("%s is not on %s", service, full)
+	}
+	args := []string{"network", "connect"}
+	for _, alias := range n.Aliases {
+		if !strings.HasPrefix(id, alias) { // the engine adds the container's own id
+			args = append(args, "--alias", alias)
+		}
+	}
+	s.must("docker", "network", "disconnect", full, id)
+	return func() { s.must("docker", append(args, full, id)...) }
+}
+
+// address is a container's address on a network.
+func (s *stack) address(service, network string) (string, error) {
+	return s.run("docker", "inspect", "-f", fmt.Sprintf(`{{(index .NetworkSettings.Networks %q).IPAddress}}`, project+"_"+network), s.id(service))
+}
+
+// running reports whether a service's container runs.
+func (s *stack) running(service string) bool {
+	out, err := s.run("docker", "inspect", "-f", "{{.State.Status}}", s.id(service))
+	return err == nil && out == "running"
+}
+
+// relayctl runs relayctl inside a relay's container and returns its output and exit code.
+func (s *stack) relayctl(relay string, args ...string) (string, int) {
+	s.t.Helper()
+	out, err := s.run("docker", append([]string{"exec", s.id(relay), "relayctl"}, args...)...)
+	var exit *exec.ExitError
+	switch {
+	case err == nil:
+		return out, 0
+	case errors.As(err, &exit):
+		return out, exit.ExitCode()
+	}
+	s.t.Fatal(err)
+	return "", 0
+}
+
+// until polls until done, and fails the test when the time is up.
+func (s *stack) until(what string, limit, every time.Duration, done func() bool) {
+	s.t.Helper()
+	deadline := time.NewTimer(limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			out, _ := s.relayctl(s.anyRelay(), "status")
+			s.t.Fatalf("not within %s: %s\n%s", limit, what, out)
+		}
+	}
+}
+
+// anyRelay is a relay that runs.
+func (s *stack) anyRelay() string {
+	i := slices.IndexFunc(relays, s.running)
+	return relays[max(i, 0)]
+}
+
+// at waits for a moment.
+func at(moment time.Time) {
+	timer := time.NewTimer(time.Until(moment))
+	<-timer.C
+}

@@ -1,0 +1,151 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// maxImage is what the image may have, in bytes.
+const maxImage = 25_000_000
+
+const image = "thinrelay:local"
+
+// TestImage looks at what make image built.
+func TestImage(t *testing.T) {
+	out, err := exec.Command("docker", "image", "inspect", image).Output()
+	if err != nil {
+		t.Fatalf("no image; make image builds it: %v", err)
+	}
+	var info []struct {
+		Size   int64
+		Config struct {
+			User        string
+			Env         []string
+			Healthcheck struct{ Test []string }
+		}
+	}
+	if err := json.Unmarshal(out, &info); err != nil {
+		t.Fatal(err)
+	}
+	got := info[0]
+	if got.Size >= maxImage {
+		t.Errorf("%d bytes, want less than %d", got.Size, maxImage)
+	}
+	if uid, _, _ := strings.Cut(got.Config.User, ":"); uid == "" || uid == "0" || uid == "root" {
+		t.Errorf("it runs as %q", got.Config.User)
+	}
+	if len(got.Config.Healthcheck.Test) == 0 {
+		t.Error("no health check")
+	}
+	if len(got.Config.Env) != 1 || !strings.HasPrefix(got.Config.Env[0], "PATH=") {
+		t.Errorf("environment %v, want PATH alone", got.Config.Env)
+	}
+}
+
+// TestPlanned is what an operator does on purpose: look, hand over, drill, upgrade. Nothing of it may cost a block.
+func TestPlanned(t *testing.T) {
+	s := newStack(t)
+	s.up()
+	o := newOracle(s)
+	t.Run("status", func(t *testing.T) { s.t = t; looks(t, s) })
+	t.Run("step-down", func(t *testing.T) {
+		s.t = t
+		s.awaitWhole(time.Minute)
+		costs(t, s, o, "five hand-overs between rounds", drill())
+	})
+	t.Run("step-down now", func(t *testing.T) {
+		s.t = t
+		s.awaitWhole(time.Minute)
+		costs(t, s, o, "five hand-overs at any moment", drill("--now"))
+	})
+	t.Run("rolling upgrade", func(t *testing.T) { s.t = t; s.awaitWhole(time.Minute); costs(t, s, o, "rolling upgrade", upgrade) })
+	s.t = t
+	o.promises(t)
+}
+
+// looks asks for the status from inside and from outside.
+func looks(t *testing.T, s *stack) {
+	for _, relay := range relays {
+		out, code := s.relayctl(relay, "status")
+		if code == 2 || !strings.Contains(out, "QUORUM 3/3") || !strings.Contains(out, "LEADER") {
+			t.Errorf("inside %s: exit %d\n%s", relay, code, out)
+		}
+		st, err := s.status(relay)
+		if err != nil || st.Node != relay || st.Leader == "" || len(st.Members) != 3 {
+			t.Errorf("outside, from %s: %v, leader %q, %d members", relay, err, st.Leader, len(st.Members))
+		}
+	}
+	// From outside nothing can be changed without the token.
+	if out, err := s.run("curl", "-sS", "-X", "POST", "-H", "Content-Type: application/json", "-d", "{}", "http://127.0.0.1:"+ports["eu-1"]+"/v1/step-down"); err != nil || !strings.Contains(out, "unauthorized") {
+		t.Errorf("a step-down from outside: %s %v", out, err)
+	}
+	for _, want := range []string{"thinrelay_mark_height", "raft_"} {
+		if out, err := s.run("curl", "-sS", "http://127.0.0.1:"+ports["eu-1"]+"/metrics"); err != nil || !strings.Contains(out, want) {
+			t.Errorf("metrics lack %s: %v", want, err)
+		}
+	}
+}
+
+// costs runs something that must not cost a block.
+func costs(t *testing.T, s *stack, o *oracle, name string, do func(*testing.T, *stack)) {
+	begin := o.nextRound(0) - roundSlots*producers // the round under way, or the last one
+	o.judged(begin)
+	begin = slotNow()
+	do(t, s)
+	end := slotNow()
+	o.judged(end + roundSlots*producers)
+	cost := o.losses(begin, end+roundSlots*producers)
+	results.add(row{fault: name, cost: cost, ok: cost.lost == 0})
+	if cost.lost > 0 {
+		t.Errorf("%d slots lost, want none", cost.lost)
+	}
+	o.promises(t)
+}
+
+func drill(args ...string) func(*testing.T, *stack) {
+	return func(t *testing.T, s *stack) {
+		out, code := s.relayctl("eu-1", append([]string{"drill", "--count", "5", "--json"}, args...)...)
+		var report struct {
+			Runs []struct{ From, To string }
+			Lost int
+		}
+		if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Runs) != 5 || report.Lost != 0 {
+			t.Errorf("exit %d, %v\n%s", code, err, out)
+		}
+	}
+}
+
+// upgrade gives every relay a new image, one after another, the leader last.
+func upgrade(t *testing.T, s *stack) {
+	const next = "thinrelay:e2e-next"
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM "+image+"\nLABEL next=1\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s.env["DOCKER_BUILDKIT"] = "0"
+	s.must("docker", "build", "-q", "-t", next, dir)
+	t.Cleanup(func() { _, _ = s.run("docker", "image", "rm", "-f", next) })
+	s.env["THINRELAY_IMAGE"] = next
+	last := s.roles().leader
+	order := make([]string, 0, len(relays))
+	for _, r := range relays {
+		if r != last {
+			order = append(order, r)
+		}
+	}
+	for _, relay := range append(order, last) {
+		s.mustCompose("up", "-d", "--no-build", "--no-deps", relay)
+		delete(s.ids, relay) // another container now
+		s.awaitWhole(2 * time.Minute)
+		if got := s.must("docker", "inspect", "-f", "{{.Config.Image}}", s.id(relay)); got != next {
+			t.Errorf("%s runs %s, want %s", relay, got, next)
+		}
+	}
+}
