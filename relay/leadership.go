@@ -22,6 +22,7 @@ type leadership struct {
 	term     uint64
 	began    time.Time
 	proposes chan fsm.Transition // capacity 1: the gate lets one be under way
+	fail     context.CancelCauseFunc
 }
 
 // Lead makes this relay the one that emits, for one term, until ctx ends or
@@ -31,7 +32,7 @@ type leadership struct {
 func (n *Node) Lead(ctx context.Context, term uint64, group Proposer) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	l := &leadership{term: term, began: time.Now(), proposes: make(chan fsm.Transition, 1)}
+	l := &leadership{term: term, began: time.Now(), proposes: make(chan fsm.Transition, 1), fail: cancel}
 	dialer := upstream.New(n.upstreamConfig())
 	if !n.hub.call(n.done, func() { n.hub.startLead(l) }) {
 		return context.Cause(n.done)
@@ -82,8 +83,15 @@ func (l *leadership) propose(ctx context.Context, group Proposer) error {
 }
 
 // propose hands a transition to the group. The gate allows one at a time, so
-// the channel has room.
-func (h *hub) propose(t fsm.Transition) { h.lead.proposes <- t }
+// the channel has room, but for a leadership whose last proposal failed while
+// an earlier one came through late: that one is over.
+func (h *hub) propose(t fsm.Transition) {
+	select {
+	case h.lead.proposes <- t:
+	default:
+		h.lead.fail(ErrProposal)
+	}
+}
 
 // startLead begins a leadership in the hub.
 func (h *hub) startLead(l *leadership) {

@@ -17,6 +17,8 @@ const (
 	// into an empty ring, in blocks, so that replicas a little behind find
 	// what they lack.
 	preload = 24
+	// placeLimit is how long a new upstream may take to send its head.
+	placeLimit = 1500 * time.Millisecond
 )
 
 // upPeer is the hub's view of an upstream.
@@ -26,6 +28,9 @@ type upPeer struct {
 	asked time.Time // when a gap was last asked for
 	heard time.Time // when it last said something
 	slot  wire.Slot // the latest slot of a block it is known to have
+	since time.Time // when it connected
+	// placed: its head is known here, so that what it lacks is known as well.
+	placed bool
 }
 
 // upSink passes what upstreams say to the hub.
@@ -75,7 +80,7 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 		return
 	}
 	h.dropOtherChains()
-	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p, heard: time.Now()}
+	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p, heard: time.Now(), since: time.Now()}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
 	h.record(Record{Kind: UpstreamUp, Name: p.Addr()})
@@ -107,7 +112,7 @@ func (h *hub) locateUp(u *upPeer) {
 	head, root := u.up.Head(), u.up.Root()
 	u.floor, u.rootID = root.Num(), root
 	if e := h.ring.Get(head); e != nil {
-		u.slot = max(u.slot, e.Block.Slot)
+		u.slot, u.placed = max(u.slot, e.Block.Slot), true
 		h.onNetworkBlock(e.Block, e.Frame, &u.peer)
 	} else if !h.lags(u) {
 		h.fetchHead(u, root, head)
@@ -155,6 +160,7 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 // onUpstreamBlock takes a block that an upstream has sent.
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	u.slot = max(u.slot, e.block.Slot)
+	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
 	if entry == nil {
 		h.locateUp(u)
@@ -191,12 +197,16 @@ func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
 }
 
 // passed reports whether an upstream has gone on without the block: it has one
-// of that slot or a later one, on another branch, or its head is not known here
-// and as high. The block lost its place; there it would be ignored, if its
-// height is final by now, and its children would not link.
+// of that slot or a later one, on another branch. The block lost its place;
+// there it would be ignored, if its height is final by now, and its children
+// would not link. Until the upstream's head is known here nothing is sent, but
+// for no longer than placeLimit: then it is for the rule of links alone to say.
 func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
-	head := u.up.Head()
-	return u.slot >= e.Block.Slot || (head.Num() >= e.Block.Num() && h.ring.Get(head) == nil)
+	if !u.placed {
+		u.placed = time.Since(u.since) > placeLimit
+		return !u.placed
+	}
+	return u.slot >= e.Block.Slot
 }
 
 // sendable reports whether every block of the list may go to the upstream, and

@@ -100,6 +100,7 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 		cfg.Ready = m.ready
 		cfg.Usefulness = m.usefulnessClasses
 		cfg.RTT = m.worstRTT
+		cfg.MinTenure = minTenure
 	}
 	group, err := cluster.Open(cfg)
 	if err != nil {

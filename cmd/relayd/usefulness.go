@@ -21,6 +21,9 @@ const (
 	// heardLately is how long ago an upstream must have said something for a
 	// leader to need no probe: the network speaks twice a second.
 	heardLately = 1500 * time.Millisecond
+	// minTenure is how long a leader leads before it may be found less useful
+	// than another: long enough to connect, short enough for a round.
+	minTenure = 3 * time.Second
 )
 
 var (
