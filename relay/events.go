@@ -28,7 +28,6 @@ type event struct {
 	link    *Link
 	frame   *wire.Frame
 	block   wire.Block // of a block frame: parsed by the reader
-	origin  origin     // of a block or vote on a link
 	at      time.Time  // when the frame was read
 	err     error
 }

@@ -95,7 +95,6 @@ type simMember struct {
 	m      *member
 	stop   context.CancelFunc
 	ended  chan error
-	frozen bool
 }
 
 func newSimGroup(t *testing.T, dir string, seed uint64) *simGroup {
