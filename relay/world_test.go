@@ -161,7 +161,7 @@ func (w *world) dump(most int) {
 }
 
 // rounds lets n rounds of the whole schedule pass.
-func rounds(n int) { time.Sleep(time.Duration(n) * 18 * time.Second) }
+func rounds(n int) { time.Sleep(time.Duration(n) * 18 * time.Second) } // fake time
 
 func (w *world) now() wire.Slot { return relay.SystemClock{}.SlotAt(time.Now()) + 1 }
 

@@ -44,7 +44,7 @@ func attempts(t *testing.T, w *world, n int, f func(net.Conn)) []time.Duration {
 		if enough() {
 			break
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // fake time
 	}
 	mu.Lock()
 	defer mu.Unlock()
@@ -89,7 +89,7 @@ func greeted(n *node, f func(net.Conn)) func(net.Conn) {
 			}
 		}
 		c.Write(wire.Append(nil, n.handshake(1)))
-		time.Sleep(time.Millisecond)
+		time.Sleep(time.Millisecond) // fake time
 		f(c)
 	}
 }
@@ -126,7 +126,7 @@ func TestBackoff(t *testing.T) {
 				got := attempts(t, w, len(test.want), func(c net.Conn) {
 					test.peer(c)
 					go drain(c)
-					time.Sleep(time.Millisecond)
+					time.Sleep(time.Millisecond) // fake time
 				})
 				for i := range got { // what the scripted peer waits after its last word
 					got[i] += time.Millisecond
@@ -159,7 +159,7 @@ func TestRefusedDial(t *testing.T) {
 			return dial(ctx, addr)
 		}
 		w.run()
-		time.Sleep(70 * time.Second)
+		time.Sleep(70 * time.Second) // fake time
 		if n := dials.Load(); n < 14 || n > 27 {
 			t.Errorf("%d dials in 70 s, want about 18", n)
 		}
@@ -179,7 +179,7 @@ func TestBackoffStartsAnew(t *testing.T) {
 		count := 0
 		got := attempts(t, w, 6, greeted(n, func(net.Conn) {
 			if count++; count == 5 {
-				time.Sleep(20 * time.Second)
+				time.Sleep(20 * time.Second) // fake time
 			}
 		}))
 		around(t, got[4:], 100*ms, 200*ms)
@@ -213,7 +213,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				if _, err := c.Write([]byte{0}); err != nil {
 					return
 				}
-				time.Sleep(100 * time.Millisecond)
+				time.Sleep(100 * time.Millisecond) // fake time
 			}
 		},
 		"only time": func(c net.Conn) {
@@ -222,7 +222,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				if _, err := c.Write(wire.Append(nil, &wire.Time{Xmt: i})); err != nil {
 					return
 				}
-				time.Sleep(10 * time.Millisecond)
+				time.Sleep(10 * time.Millisecond) // fake time
 			}
 		},
 	} {
@@ -233,7 +233,7 @@ func TestHandshakeTimeout(t *testing.T) {
 				if s := w.dialer.Statuses()[0]; s.State != upstream.Handshaking {
 					t.Errorf("state %s, want handshaking", s.State)
 				}
-				time.Sleep(5*time.Second + time.Millisecond)
+				time.Sleep(5*time.Second + time.Millisecond) // fake time
 				if s := w.dialer.Statuses()[0]; s.State != upstream.BackingOff || s.LastError != upstream.ErrHandshakeTimeout.Error() {
 					t.Errorf("state %s, error %q, want backing off after a timeout", s.State, s.LastError)
 				}

@@ -28,7 +28,7 @@ func TestChainIsLearned(t *testing.T) {
 		if len(learned) != 1 || learned[0] != testChain {
 			t.Fatalf("learned %v, want the peer's chain once", learned)
 		}
-		time.Sleep(2900 * time.Millisecond) // when we would give up waiting, and before the next time message
+		time.Sleep(2900 * time.Millisecond) // fake time: when we would give up waiting, and before the next time message
 		l := n.conns()[0]
 		if got, want := l.types(), []wire.Type{wire.TypeTime, wire.TypeTime, wire.TypeHandshake}; !slices.Equal(got, want) {
 			t.Errorf("sent %v, want %v", got, want)
@@ -63,7 +63,7 @@ func TestChainNotLearned(t *testing.T) {
 			})
 			_ = n
 			w.run()
-			time.Sleep(3 * time.Second)
+			time.Sleep(3 * time.Second) // fake time
 			s := w.dialer.Statuses()[0]
 			if s.State != upstream.BackingOff || !s.Alarm || w.log.lines("set chain_id") != 1 {
 				t.Errorf("status %+v, want an alarm; log:\n%s", s, w.log.text())

@@ -47,7 +47,7 @@ func TestInspect(t *testing.T) {
 			if r != want {
 				t.Errorf("chain known %v: report\n%+v, want\n%+v", known, r, want)
 			}
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // fake time
 			if got := w.net.Conns(); got != 0 {
 				t.Errorf("%d connection ends open after Inspect", got)
 			}
@@ -95,5 +95,5 @@ func closeAll(w *world) {
 		l.Close()
 	}
 	w.net.Close()
-	time.Sleep(time.Second)
+	time.Sleep(time.Second) // fake time
 }
