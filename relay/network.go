@@ -109,7 +109,7 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	if e.Public || tip == nil || now.Sub(u.asked) < time.Second {
 		return
 	}
-	from, to := tip.Block.Num()+1, e.Block.Num()-1
+	from, to := h.common()+1, e.Block.Num()-1
 	if from > to { // a fork below our tip: from what is final on
 		from = max(u.up.Root().Num()+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
 	}
@@ -118,6 +118,20 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	}
 	u.asked = now
 	u.up.RequestRange(from, to)
+}
+
+// common returns the height up to which the tip's branch is surely the
+// network's: of blocks by others that is known, while our last ones may be on a
+// branch that the network has passed by, when they came too late for it.
+func (h *hub) common() uint32 {
+	e := h.ring.Tip()
+	for e != nil && (!e.Network || h.sched.IsOurs(e.Block.Producer)) {
+		e = h.ring.Parent(e)
+	}
+	if e == nil {
+		return max(h.ring.Lowest(), 1) - 1
+	}
+	return e.Block.Num()
 }
 
 // forkDepth is how far back a fork is fetched, in blocks: a legacy chain's

@@ -120,8 +120,8 @@ func (h *hub) locateUp(u *upPeer) {
 	h.supplyDecided(&u.peer)
 }
 
-// fetchHead asks an upstream for its chain from its finality, or from our tip,
-// up to its head; at most once a second.
+// fetchHead asks an upstream for its chain from its finality, or from where ours
+// may part from it, up to its head; at most once a second.
 func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	if time.Since(u.asked) < time.Second || head.Num() == 0 {
 		return
@@ -131,7 +131,7 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 		if head.Num() > tip.Block.Num()+uint32(h.cfg.RingBlocks)/2 {
 			h.ring.Clear() // away for longer than the ring reaches: begin anew
 		} else {
-			from = max(min(tip.Block.Num(), root.Num()), 1) + 1
+			from = max(min(h.common(), root.Num()), 1) + 1
 		}
 	}
 	if from <= head.Num() {
