@@ -79,7 +79,13 @@ func (m *Members) NotifyPingComplete(other *memberlist.Node, rtt time.Duration, 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if member, ok := m.table[other.Name]; ok {
-		member.RTT = rtt
+		copy(member.probes[1:], member.probes[:])
+		member.probes[0], member.RTT = rtt, rtt
+		for _, earlier := range member.probes {
+			if earlier > 0 {
+				member.RTT = min(member.RTT, earlier)
+			}
+		}
 		m.table[other.Name] = member
 	}
 }

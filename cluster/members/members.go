@@ -91,9 +91,15 @@ type Member struct {
 	Addr  netip.AddrPort // where it gossips
 	State State
 	Since time.Time     // of State, by our clock
-	RTT   time.Duration // of the last probe; zero before the first, and for ourselves
+	RTT   time.Duration // shortest of the last probes; zero before the first, and for ourselves
 	Meta  Meta
+
+	probes [probes]time.Duration // the last ones, the newest first
 }
+
+// probes is of how many probes RTT is the shortest. One that a busy machine
+// answers late tells nothing of the distance, and Raft's timeouts follow it.
+const probes = 8
 
 // Members is the view of one member. It knows itself, too.
 type Members struct {
