@@ -36,11 +36,21 @@ func (t Transition) Append(dst []byte) []byte {
 	dst = appendMark(dst, t.From)
 	dst = appendMark(dst, t.To)
 	dst = binary.BigEndian.AppendUint64(dst, t.Term)
+	var flags byte
 	if t.Unused {
-		return append(dst, 1)
+		flags |= flagUnused
 	}
-	return append(dst, 0)
+	if t.Unresolved {
+		flags |= flagUnresolved
+	}
+	return append(dst, flags)
 }
+
+// The flags of a transition.
+const (
+	flagUnused byte = 1 << iota
+	flagUnresolved
+)
 
 // DecodeTransition reads what [Transition.Append] wrote. It wants exactly those bytes and no more.
 func DecodeTransition(b []byte) (Transition, error) {
@@ -48,14 +58,15 @@ func DecodeTransition(b []byte) (Transition, error) {
 		return Transition{}, fmt.Errorf("decode transition: %w", err)
 	}
 	flags := b[TransitionSize-1]
-	if flags > 1 {
+	if flags&^(flagUnused|flagUnresolved) != 0 {
 		return Transition{}, fmt.Errorf("decode transition: flags %#x: %w", flags, ErrMalformed)
 	}
 	return Transition{
-		From:   decodeMark(b[1:]),
-		To:     decodeMark(b[1+markSize:]),
-		Term:   binary.BigEndian.Uint64(b[1+2*markSize:]),
-		Unused: flags == 1,
+		From:       decodeMark(b[1:]),
+		To:         decodeMark(b[1+markSize:]),
+		Term:       binary.BigEndian.Uint64(b[1+2*markSize:]),
+		Unused:     flags&flagUnused != 0,
+		Unresolved: flags&flagUnresolved != 0,
 	}, nil
 }
 

@@ -59,7 +59,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"transition version 0", transition, with(tr, 0, 0), fsm.ErrMalformed},
 		{"transition version 2", transition, with(tr, 0, 2), fsm.ErrVersion},
 		{"transition version 2, other length", transition, []byte{2}, fsm.ErrVersion},
-		{"transition flags", transition, with(tr, len(tr)-1, 2), fsm.ErrMalformed},
+		{"transition flags", transition, with(tr, len(tr)-1, 4), fsm.ErrMalformed},
 		{"state empty", state, nil, fsm.ErrMalformed},
 		{"state short", state, st[:len(st)-1], fsm.ErrMalformed},
 		{"state version 255", state, with(st, 0, 255), fsm.ErrVersion},

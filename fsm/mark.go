@@ -79,6 +79,10 @@ type Transition struct {
 	// Unused declares that the proposer has not used the right that From gives and, from the moment of proposing,
 	// never will. It is needed only when To has the height of From.
 	Unused bool
+	// Unresolved replaces, at its height, a mark that another term set and whose right that term's leader may have used.
+	// It rests on time and not on proof: nobody else produces on this chain, and for as long as the operator set
+	// (failover.unresolved_after) no upstream has shown a child of From. No leader proposes it unless it is told to.
+	Unresolved bool
 }
 
 // Apply returns the state after t, which was appended to the log in entryTerm. It returns s and one of the errors of this
@@ -94,7 +98,7 @@ func (s State) Apply(t Transition, entryTerm uint64) (State, error) {
 	switch from, to := s.Mark.Height(), t.To.Height(); {
 	case to < from:
 		return s, ErrLower
-	case to == from && entryTerm != s.Term:
+	case to == from && entryTerm != s.Term && !t.Unresolved:
 		return s, ErrForeign
 	case to == from && !t.Unused:
 		return s, ErrUsed
@@ -103,12 +107,12 @@ func (s State) Apply(t Transition, entryTerm uint64) (State, error) {
 }
 
 // admits says whether a state taken from a snapshot may replace s. A snapshot of the same history is never lower, and
-// since all marks of one height belong to one term it cannot name another term at the same height either.
+// never names an earlier term for the same height; a later one only after a Transition that was Unresolved.
 func (s State) admits(n State) error {
 	switch from, to := s.Mark.Height(), n.Mark.Height(); {
 	case to < from:
 		return fmt.Errorf("restore height %d over %d: %w", to, from, ErrLower)
-	case to == from && n.Term != s.Term && s.Term != 0:
+	case to == from && n.Term < s.Term:
 		return fmt.Errorf("restore term %d over %d at height %d: %w", n.Term, s.Term, to, ErrForeign)
 	}
 	return nil

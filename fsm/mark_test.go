@@ -36,6 +36,8 @@ func TestApply(t *testing.T) {
 		{"same height, other block, unused", at, fsm.Transition{From: at.Mark, To: mark(10, 2, 'a'), Term: 5, Unused: true}, 5, nil},
 		{"same height, used", at, fsm.Transition{From: at.Mark, To: mark(10, 1, 'b'), Term: 5}, 5, fsm.ErrUsed},
 		{"same height, later term", at, fsm.Transition{From: at.Mark, To: mark(10, 1, 'b'), Term: 6, Unused: true}, 6, fsm.ErrForeign},
+		{"same height, later term, unresolved", at, fsm.Transition{From: at.Mark, To: mark(10, 1, 'b'), Term: 6, Unused: true, Unresolved: true}, 6, nil},
+		{"lower height, unresolved", at, fsm.Transition{From: at.Mark, To: mark(9, 1, 'b'), Term: 6, Unused: true, Unresolved: true}, 6, fsm.ErrLower},
 		{"same height, later term, used", at, fsm.Transition{From: at.Mark, To: mark(10, 1, 'b'), Term: 6}, 6, fsm.ErrForeign},
 		{"lower", at, fsm.Transition{From: at.Mark, To: mark(9, 1, 'a'), Term: 5, Unused: true}, 5, fsm.ErrLower},
 		{"to nothing", at, fsm.Transition{From: at.Mark, Term: 5, Unused: true}, 5, fsm.ErrLower},

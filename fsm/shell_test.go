@@ -188,7 +188,8 @@ func TestFSMRestoreRefuses(t *testing.T) {
 	}{
 		{"higher", encode(6, 1, 9), nil},
 		{"same height, same term", encode(5, 2, 3), nil},
-		{"same height, other term", encode(5, 1, 4), fsm.ErrForeign},
+		{"same height, later term", encode(5, 1, 4), nil},
+		{"same height, earlier term", encode(5, 1, 2), fsm.ErrForeign},
 		{"lower", encode(4, 1, 9), fsm.ErrLower},
 		{"empty state", fsm.AppendSnapshot(nil, fsm.State{}), fsm.ErrLower},
 		{"nothing", nil, fsm.ErrMalformed},

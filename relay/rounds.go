@@ -186,20 +186,58 @@ func (h *hub) readySource(except wire.ID) wire.ID {
 }
 
 // watchUnresolved says once that a new leader cannot know whether the mark's
-// right was used, and so has to wait for the network to move past it.
+// right was used, and so has to wait for the network to move past it. Where
+// nobody else produces it never will: there the operator may set for how long
+// to wait (UnresolvedAfter).
 func (h *hub) watchUnresolved(now time.Time) {
-	mark := h.gate.State().Mark
-	tip := h.ring.Tip()
-	unresolved := h.gate.Inherited() && mark != (fsm.Mark{}) && h.dir.Active() != wire.ID(mark.Source) &&
-		(tip == nil || tip.Block.Num() <= mark.Height()) && now.Sub(h.lead.began) > leadGrace
-	switch {
-	case !unresolved:
+	if !h.unresolved(now) {
 		h.round.stuck = time.Time{}
-	case h.round.stuck.IsZero():
+		return
+	}
+	mark := h.gate.State().Mark
+	if h.round.stuck.IsZero() {
 		h.round.stuck = now
 		h.record(Record{
 			Kind: Unresolved, Block: wire.Block{ID: wire.ID(mark.Last)}, Source: wire.ID(mark.Source), Name: h.sourceName(wire.ID(mark.Source)),
 			Text: "an earlier leader may have sent its next block: waiting for the network to show a higher one",
 		})
 	}
+	active := h.dir.Active()
+	if h.cfg.UnresolvedAfter == 0 || now.Sub(h.round.stuck) < h.cfg.UnresolvedAfter || active.IsZero() || !h.shown() {
+		return
+	}
+	if t, ok := h.gate.Resolve(fsm.NodeID(active)); ok {
+		h.record(Record{
+			Kind: Unresolved, Block: wire.Block{ID: wire.ID(mark.Last)}, Source: active, Name: h.sourceName(active),
+			Text: "unresolved_after has passed and the network shows nothing higher: going on with this replica",
+		})
+		h.propose(t)
+	}
+}
+
+// unresolved reports whether the mark is inherited, nothing of the network is
+// above it, and the replica that may follow it cannot.
+func (h *hub) unresolved(now time.Time) bool {
+	mark := h.gate.State().Mark
+	tip := h.ring.Tip()
+	switch {
+	case !h.gate.Inherited(), mark == fsm.Mark{}, now.Sub(h.lead.began) <= leadGrace:
+		return false
+	case tip != nil && tip.Block.Num() > mark.Height():
+		return false
+	case h.dir.Active() != wire.ID(mark.Source):
+		return true
+	}
+	return h.waiting(wire.ID(mark.Source), wire.Slot(mark.Slot)+1) // its block is here, and not watched
+}
+
+// shown reports whether an upstream is connected whose head is known: it would
+// have shown a child of the mark.
+func (h *hub) shown() bool {
+	for _, u := range h.upSet {
+		if u.placed && !h.lags(u) {
+			return true
+		}
+	}
+	return false
 }

@@ -44,6 +44,9 @@ type worldConfig struct {
 	legacy   bool
 	load     float64
 	quiet    bool // the replicas are made, not started
+	alone    bool // nobody but us produces
+
+	unresolvedAfter time.Duration
 }
 
 func newWorld(t *testing.T, cfg worldConfig) *world {
@@ -51,9 +54,11 @@ func newWorld(t *testing.T, cfg worldConfig) *world {
 	w := &world{t: t, mem: memnet.New(memnet.WithIPs())}
 	host := func(name string) simnet.Transport { return w.mem.Host(name) }
 	var err error
-	w.net, err = simnet.New(simnet.Config{
-		NoSignatures: true, Host: host, History: cfg.history, Legacy: cfg.legacy, Load: cfg.load,
-	})
+	nc := simnet.Config{NoSignatures: true, Host: host, History: cfg.history, Legacy: cfg.legacy, Load: cfg.load}
+	if cfg.alone {
+		nc.Others = []string{}
+	}
+	w.net, err = simnet.New(nc)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +68,7 @@ func newWorld(t *testing.T, cfg worldConfig) *world {
 	w.startRelay(cfg)
 	for i := range cfg.replicas {
 		r, err := w.net.Replica(simnet.ReplicaConfig{
-			Name: fmt.Sprintf("nodeos-%c", 'a'+i), Relays: []string{"relay:9876"}, Release: cfg.release,
+			Name: fmt.Sprintf("nodeos-%c", 'a'+i), Relays: []string{"relay:9876"}, Release: cfg.release, Stale: cfg.alone,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +100,7 @@ func (w *world) startRelay(cfg worldConfig) {
 		w.t.Fatal(err)
 	}
 	w.node = relay.New(relay.Config{
-		Name: "relay", Producers: []wire.Name{mustName(w.t, "bpa")}, Mode: cfg.mode, Observers: []string{"fin-1"},
+		Name: "relay", Producers: []wire.Name{mustName(w.t, "bpa")}, Mode: cfg.mode, Observers: []string{"fin-1"}, UnresolvedAfter: cfg.unresolvedAfter,
 		Upstream:   upstream.Config{Peers: w.net.Addrs(), Dial: h.Dial},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		Observe:    w.observe,

@@ -186,6 +186,22 @@ func (g *Gate) Move(to fsm.Mark) (fsm.Transition, bool) {
 	return g.propose(Reserve, to, sameHeight).Propose, true
 }
 
+// Resolve prepares the transition that gives the right to follow an inherited
+// mark to source, although an earlier leader may have used it. It returns false
+// when the right is not inherited, or this relay has used it. What makes it safe
+// is for the caller to know: see fsm.Transition.Unresolved.
+func (g *Gate) Resolve(source fsm.NodeID) (fsm.Transition, bool) {
+	mark := g.state.Mark
+	if !g.Leading() || g.outstanding || !g.Inherited() || g.usedParent == mark.Last {
+		return fsm.Transition{}, false
+	}
+	to := mark
+	to.Source = source
+	g.proposed = fsm.Transition{From: mark, To: to, Term: g.term, Unused: true, Unresolved: true}
+	g.outstanding = true
+	return g.proposed, true
+}
+
 // propose records the transition under way.
 func (g *Gate) propose(a Action, to fsm.Mark, unused bool) Verdict {
 	g.proposed = fsm.Transition{From: g.state.Mark, To: to, Term: g.term, Unused: unused}

@@ -33,7 +33,7 @@ var (
 	noStale       = edit{markGo, "if t.From != s.Mark {", "if false {"}
 	noTerm        = edit{markGo, "if t.Term != entryTerm {", "if false {"}
 	noLower       = edit{markGo, "case to < from:\n\t\treturn s, ErrLower\n\tcase to == from && entry", "case to == from && entry"}
-	noForeign     = edit{markGo, "case to == from && entryTerm != s.Term:", "case false:"}
+	noForeign     = edit{markGo, "case to == from && entryTerm != s.Term && !t.Unresolved:", "case false:"}
 	noUsed        = edit{markGo, "case to == from && !t.Unused:", "case false:"}
 	noMoveLower   = edit{gateGo, "case to.Last.Num() < mark.Last.Num():\n\t\treturn fsm.Transition{}, false\n\t", ""}
 	noHeight      = edit{gateGo, "case b.ID.Num() <= mark.Last.Num():", "case false:"}

@@ -1,0 +1,58 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// On a chain where nobody else produces, the leader and the replica that held
+// the mark die together. The new leader cannot know whether the next block was
+// sent, and no other producer will ever show. It waits for ever, unless the
+// operator has said for how long.
+func TestUnresolvedOnASingleProducerChain(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		after time.Duration
+		goes  bool
+	}{
+		{"never", 0, false},
+		{"after ten seconds", 10 * time.Second, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, worldConfig{
+					mode: director.Votes, replicas: 2, load: 1, alone: true, unresolvedAfter: tt.after,
+				})
+				defer w.close()
+				time.Sleep(20 * time.Second)
+				victim := w.speaker()
+				if victim == nil {
+					w.dump(50)
+					t.Fatal("nobody speaks")
+				}
+				w.stopLead()
+				<-w.led
+				victim.Kill()
+				w.lead()
+				time.Sleep(8 * time.Second)
+				before := w.count(relay.Forwarded)
+				if got := w.count(relay.Unresolved); got != 1 {
+					w.dump(50)
+					t.Fatalf("unresolved records=%d, want 1", got)
+				}
+				time.Sleep(12 * time.Second)
+				if got := w.count(relay.Forwarded) > before; got != tt.goes {
+					w.dump(50)
+					t.Fatalf("blocks forwarded after unresolved_after=%v, want %v", got, tt.goes)
+				}
+				if doubles, unlinked := w.net.Oracle.Violations(); len(doubles)+len(unlinked) > 0 {
+					t.Fatalf("doubles=%v unlinked=%v, want none", doubles, unlinked)
+				}
+			})
+		})
+	}
+}
