@@ -41,7 +41,7 @@ state() {
 }
 
 image() {
-  local context=dist/image arch log size
+  local context=dist/image arch before log size
   arch=$(docker version --format '{{.Server.Arch}}')
   rm -rf "$context"
   # Folders that a relay writes to are in the image, so that a volume mounted there belongs to its user.
@@ -54,10 +54,14 @@ image() {
   if [ -z "${DOCKER_BUILDKIT:-}" ] && ! docker buildx version >/dev/null 2>&1; then
     export DOCKER_BUILDKIT=0
   fi
+  before=$(docker image inspect -f '{{.Id}}' "$image" 2>/dev/null || true)
   # What it says when all is well is that there is a newer builder.
   log=$(docker build --file deploy/Dockerfile --label "org.opencontainers.image.version=${VERSION:-dev}" \
     --label org.opencontainers.image.source=https://github.com/thinrelay/thinrelay --label org.opencontainers.image.licenses=MIT \
     --tag "$image" "$context" 2>&1) || { echo "$log" >&2; return 1; }
+  if [ -n "$before" ] && [ "$before" != "$(docker image inspect -f '{{.Id}}' "$image")" ]; then
+    docker image rm "$before" >/dev/null 2>&1 || true # still in use by what runs
+  fi
   size=$(docker image inspect -f '{{.Size}}' "$image")
   echo "$image: $((size / 1000000)) MB, linux/$arch"
   if [ "$size" -ge "$max_bytes" ]; then

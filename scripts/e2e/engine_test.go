@@ -32,6 +32,7 @@ type stack struct {
 	files []string          // of compose, from the repository's root
 	env   map[string]string // beside the process's own
 	ids   map[string]string // containers by service
+	built []string          // images of this test alone
 }
 
 func newStack(t *testing.T, files ...string) *stack {
@@ -113,6 +114,11 @@ func (s *stack) down() {
 	}
 	if _, err := s.compose("down", "--volumes", "--remove-orphans", "--timeout", "5"); err != nil {
 		s.t.Error(err)
+	}
+	for _, image := range s.built {
+		if _, err := s.run("docker", "image", "rm", image); err != nil {
+			s.t.Error(err)
+		}
 	}
 }
 

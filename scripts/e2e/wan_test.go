@@ -58,5 +58,5 @@ func buildWAN(t *testing.T, s *stack) {
 	}
 	s.env["DOCKER_BUILDKIT"] = "0"
 	s.must("docker", "build", "-q", "-t", "thinrelay-wan:local", dir)
-	t.Cleanup(func() { _, _ = s.run("docker", "image", "rm", "-f", "thinrelay-wan:local") })
+	s.built = append(s.built, "thinrelay-wan:local")
 }
