@@ -14,8 +14,8 @@ import (
 // proxy that knows who calls, so that the way between any two can be cut as a
 // network cuts it: what is sent does not arrive, and nobody is told.
 type fabric struct {
-	who func(*net.TCPAddr) string // which party a connection is from
-	ip  map[string]string         // the address a party's connections come from
+	who func(from, to *net.TCPAddr) string // which party a connection is from
+	ip  map[string]string                  // the address a party's connections come from
 
 	mu      sync.Mutex
 	cut     map[[2]string]chan struct{} // closed when healed
@@ -27,7 +27,7 @@ type fabric struct {
 	wg      sync.WaitGroup
 }
 
-func newFabric(t *testing.T, ip map[string]string, who func(*net.TCPAddr) string) *fabric {
+func newFabric(t *testing.T, ip map[string]string, who func(from, to *net.TCPAddr) string) *fabric {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &fabric{
 		who: who, ip: ip, cut: make(map[[2]string]chan struct{}), conns: make(map[*net.TCPConn]struct{}),
@@ -114,7 +114,7 @@ func (f *fabric) expose(t *testing.T, listen, party string, target func() string
 // carry is one connection.
 func (f *fabric) carry(in *net.TCPConn, to, target string) {
 	defer f.track(in)()
-	from := f.who(in.RemoteAddr().(*net.TCPAddr))
+	from := f.who(in.RemoteAddr().(*net.TCPAddr), in.LocalAddr().(*net.TCPAddr))
 	if from == "" || !f.way(from, to) || !f.way(to, from) {
 		return
 	}

@@ -42,6 +42,7 @@ type group struct {
 	ca       *transport.CA
 	certs    string
 	cluster  map[string]string // where relays listen for each other
+	gossip   map[string]string // and where they gossip
 }
 
 // newGroup starts a group, and waits for its first whole round.
@@ -79,7 +80,7 @@ func newGroup(t *testing.T) *group {
 
 // who is the party that a connection is from: by its address, or by the process
 // that has its other end.
-func (g *group) who(from *net.TCPAddr) string {
+func (g *group) who(from, to *net.TCPAddr) string {
 	for name, ip := range g.fabric.ip {
 		if ip == from.IP.String() {
 			return name
@@ -91,7 +92,7 @@ func (g *group) who(from *net.TCPAddr) string {
 			pids[pid] = name
 		}
 	}
-	return ownerOf(from, pids)
+	return ownerOf(from, to, pids)
 }
 
 // startNetwork starts a network in which every other round is ours. Finality
@@ -136,6 +137,7 @@ func (g *group) startRelays() {
 		public[name] = net.JoinHostPort(outside, port)
 		g.fabric.expose(t, public[name], name, func() string { return gossip[name] })
 	}
+	g.gossip = gossip
 	for _, name := range relayNames {
 		g.fabric.exposeUDP(t, public[name], name, gossip)
 	}

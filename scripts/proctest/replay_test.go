@@ -31,7 +31,7 @@ func speed() time.Duration {
 	if long {
 		return 1
 	}
-	return 6
+	return 3
 }
 
 // newReplay starts a relay for a recording.

@@ -21,6 +21,11 @@ func TestGroup(t *testing.T) {
 		{"Kill", (*group).kills},
 		{"StepDown", (*group).stepDowns},
 		{"Pause", (*group).pauses},
+		{"CutOff", (*group).isolations},
+		{"TwoGone", (*group).twoGone},
+		{"Region", (*group).regions},
+		{"Upgrade", (*group).upgrades},
+		{"Strangers", (*group).strangers},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			outer := g.t
