@@ -214,7 +214,7 @@ func (n *Node) bestClaim(parent *entry) (Claim, []byte) {
 // commit makes an own block the head and broadcasts it.
 func (n *Node) commit(b *Block) {
 	e, added, err := n.db.add(b)
-	if err != nil || added == addUnlinkable || added == addKnown {
+	if err != nil || added == addUnlinkable { // a known one is a sibling's, byte for byte: on an idle chain
 		n.log.Error("own block does not link", "block", b, "error", err)
 		return
 	}

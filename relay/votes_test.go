@@ -1,0 +1,200 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+)
+
+// ballots is a stage with an upstream, two replicas and an observer, where
+// votes are seen.
+type ballots struct {
+	*stage
+	up, a, b, fin *player
+	base          script
+}
+
+func newBallots(t *testing.T) *ballots {
+	s := newStage(t, director.Votes, nil)
+	v := &ballots{stage: s, base: child(genesis(100), s.slot, "bpb", 0, 0)}
+	v.up = s.accept(v.base.id, v.base.id)
+	v.a = s.dial("nodeos-a", v.base.id, v.base.id)
+	settle()
+	v.b, v.fin = s.dial("nodeos-b", v.base.id, v.base.id), s.dial("fin-1", v.base.id, v.base.id)
+	settle()
+	v.up.write(v.base.frame)
+	v.up.vote(1, v.base.id)
+	settle()
+	time.Sleep(500 * time.Millisecond) // a replica is chosen
+	return v
+}
+
+// Votes of others reach the active replica and observers, each once; another
+// replica gets them when it becomes active, those of before too.
+func TestVoteGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		next := child(v.base.id, v.slot+1, "bpb", 0, 0)
+		v.up.write(next.frame)
+		for range 2 { // a repeat goes nowhere
+			v.up.vote(1, next.id)
+			v.up.vote(2, next.id)
+		}
+		settle()
+		if got := v.a.votesFor(next.id); got != 2 {
+			t.Errorf("the active replica got %d votes, want 2", got)
+		}
+		if got := v.fin.votesFor(next.id); got != 2 {
+			t.Errorf("the observer got %d votes, want 2", got)
+		}
+		if got := v.b.votesFor(next.id); got != 0 {
+			t.Errorf("the standby got %d votes, want none", got)
+		}
+		v.a.nc.Close()
+		settle()
+		if got := v.b.votesFor(next.id); got != 2 {
+			t.Errorf("the replica that became active got %d votes of before, want 2", got)
+		}
+		v.up.vote(3, next.id)
+		settle()
+		if got := v.b.votesFor(next.id); got != 3 {
+			t.Errorf("and %d then, want 3", got)
+		}
+	})
+}
+
+// Our votes go up once, and to all our other nodes, standbys included; never
+// for a block that the network does not have.
+func TestOurVotes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		v.fin.vote(9, v.base.id)
+		v.fin.vote(9, v.base.id)
+		settle()
+		if got := v.up.votesFor(v.base.id); got != 1 {
+			t.Errorf("the upstream got our vote %d times, want once", got)
+		}
+		if v.a.votesFor(v.base.id) != 2 || v.b.votesFor(v.base.id) < 1 || v.fin.votesFor(v.base.id) != 1 {
+			t.Errorf("votes at a=%d b=%d fin=%d, want ours at a and b, and others' at a and fin",
+				v.a.votesFor(v.base.id), v.b.votesFor(v.base.id), v.fin.votesFor(v.base.id))
+		}
+
+		// A vote that comes before its block waits for it.
+		one := child(v.base.id, v.slot+1, "bpa", 1, 0)
+		v.fin.vote(9, one.id)
+		time.Sleep(300 * time.Millisecond)
+		v.a.write(one.frame)
+		settle()
+		if got := v.up.votesFor(one.id); got != 1 {
+			t.Errorf("a vote 300 ms ahead of its block reached the upstream %d times, want once", got)
+		}
+
+		// Half a second at most.
+		two := child(one.id, v.slot+2, "bpb", 1, 0)
+		v.fin.vote(9, two.id)
+		time.Sleep(600 * time.Millisecond)
+		v.up.write(two.frame)
+		settle()
+		if got := v.up.votesFor(two.id); got != 0 {
+			t.Errorf("a vote held for 600 ms reached the upstream")
+		}
+
+		// A vote for a block that is suppressed goes nowhere.
+		three, twin := child(two.id, v.slot+10, "bpa", 1, 0), child(two.id, v.slot+10, "bpa", 2, 0)
+		v.a.write(three.frame)
+		settle()
+		if !v.up.has(three.id) {
+			t.Fatal("the active replica's block did not go out")
+		}
+		v.b.write(twin.frame)
+		v.b.vote(8, twin.id)
+		time.Sleep(time.Second)
+		if v.up.votesFor(twin.id)+v.a.votesFor(twin.id)+v.fin.votesFor(twin.id) != 0 {
+			t.Error("a vote for a suppressed block went out")
+		}
+	})
+}
+
+// Two nodes with one finalizer key that vote for different blocks: the second
+// vote is dropped and reported.
+func TestVoteConflict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		left, right := child(v.base.id, v.slot+1, "bpb", 1, 0), child(v.base.id, v.slot+1, "bpb", 2, 0)
+		v.up.write(left.frame)
+		v.up.write(right.frame)
+		settle()
+		v.a.vote(7, left.id)
+		settle()
+		v.b.vote(7, right.id)
+		settle()
+		v.b.vote(7, v.base.id) // an older slot
+		settle()
+		if got := v.up.votesFor(right.id) + v.up.votesFor(v.base.id); got != 0 || v.up.votesFor(left.id) != 1 {
+			t.Errorf("the upstream got %d conflicting votes and the first %d times, want 0 and 1", got, v.up.votesFor(left.id))
+		}
+		if n := v.count(relay.VoteConflict); n != 2 {
+			t.Errorf("%d conflicts reported, want 2", n)
+		}
+	})
+}
+
+// Where no votes are seen for ten seconds, the mode falls back to passive, and
+// comes back with the votes.
+func TestNoVotesFallBackToPassive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		mode := func() director.Mode {
+			s, _ := v.node.Status(t.Context())
+			return s.Mode
+		}
+		if got := mode(); got != director.Votes {
+			t.Fatalf("mode %v with votes, want votes", got)
+		}
+		time.Sleep(9 * time.Second)
+		if got := mode(); got != director.Votes {
+			t.Errorf("mode %v after 9 s without votes, want votes", got)
+		}
+		time.Sleep(2 * time.Second)
+		if got := mode(); got != director.Passive {
+			t.Errorf("mode %v after 11 s without votes, want passive", got)
+		}
+		v.up.vote(4, v.base.id)
+		settle()
+		if got := mode(); got != director.Votes {
+			t.Errorf("mode %v when votes are back, want votes", got)
+		}
+	})
+}
+
+// Producing replicas that hold one finalizer key each sign and vote for their
+// own branch when they ignore the gate: what reaches the network is one chain
+// and one vote a slot.
+func TestReplicasThatIgnoreTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{
+			relays: 1, mode: director.Votes, load: 4, dials: [][]int{{0}, {0}, {0}}, noFinalizer: true,
+			replica: func(i int, c *simnet.ReplicaConfig) { c.IgnoreVotes, c.Votes = true, true },
+		})
+		defer f.close()
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		rounds(4)
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.Invalid != 0 || got.Missed != 0 || got.SlotsOurs < 36 {
+			f.dump(f.members[0].began, 200)
+			t.Fatalf("report=%+v, want nothing missed", brief(got))
+		}
+		if got.SignedExtra == 0 {
+			t.Error("nobody signed beside the active replica: the test proves nothing")
+		}
+	})
+}
