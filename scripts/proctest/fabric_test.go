@@ -19,6 +19,7 @@ type fabric struct {
 
 	mu      sync.Mutex
 	cut     map[[2]string]chan struct{} // closed when healed
+	doors   map[[2]string]*door         // by who calls and who is called
 	conns   map[*net.TCPConn]struct{}
 	udp     map[string]*net.UDPConn // by the party that is reached through it
 	closers []io.Closer
@@ -30,7 +31,7 @@ type fabric struct {
 func newFabric(t *testing.T, ip map[string]string, who func(from, to *net.TCPAddr) string) *fabric {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &fabric{
-		who: who, ip: ip, cut: make(map[[2]string]chan struct{}), conns: make(map[*net.TCPConn]struct{}),
+		who: who, ip: ip, cut: make(map[[2]string]chan struct{}), doors: make(map[[2]string]*door), conns: make(map[*net.TCPConn]struct{}),
 		udp: make(map[string]*net.UDPConn), ctx: ctx, stop: stop,
 	}
 	t.Cleanup(f.close)
@@ -59,35 +60,75 @@ func (f *fabric) isolate(a string, others ...string) {
 			if f.cut[way] == nil {
 				f.cut[way] = make(chan struct{})
 			}
+			if d := f.doors[way]; d != nil && d.listener != nil {
+				_ = d.listener.Close() // and with it nobody can connect
+				d.listener = nil
+			}
 		}
 	}
 }
 
-// heal mends everything. What was sent meanwhile arrives.
-func (f *fabric) heal() {
+// heal mends everything. What was sent meanwhile is lost, and with it the
+// connection it was sent on.
+func (f *fabric) heal(t *testing.T) {
+	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	for way, d := range f.doors {
+		if f.cut[way] != nil {
+			f.open(t, d)
+		}
+	}
 	for _, healed := range f.cut {
 		close(healed)
 	}
 	clear(f.cut)
 }
 
-// way waits until the way from a to b is open. It reports false at the end.
+// way reports whether the way from a to b is open, after a wait for that.
 func (f *fabric) way(a, b string) bool {
-	for {
-		f.mu.Lock()
-		healed := f.cut[[2]string{a, b}]
-		f.mu.Unlock()
-		if healed == nil {
-			return f.ctx.Err() == nil
-		}
-		select {
-		case <-healed:
-		case <-f.ctx.Done():
-			return false
-		}
+	f.mu.Lock()
+	healed := f.cut[[2]string{a, b}]
+	f.mu.Unlock()
+	if healed == nil {
+		return f.ctx.Err() == nil
 	}
+	select {
+	case <-healed:
+	case <-f.ctx.Done():
+	}
+	return false
+}
+
+// door is a listener for one caller alone: while the way is cut it is not there,
+// as where a packet gets no answer.
+type door struct {
+	addr, caller, party string
+	target              func() string
+	listener            net.Listener
+}
+
+// exposeTo opens a proxy for one caller, and returns its address.
+func (f *fabric) exposeTo(t *testing.T, listen, caller, party string, target func() string) string {
+	t.Helper()
+	d := &door{addr: listen, caller: caller, party: party, target: target}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.open(t, d)
+	f.doors[[2]string{caller, party}] = d
+	return d.addr
+}
+
+// open listens at a door. f.mu is held.
+func (f *fabric) open(t *testing.T, d *door) {
+	t.Helper()
+	l, err := net.Listen("tcp", d.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.addr, d.listener = l.Addr().String(), l
+	f.closers = append(f.closers, l)
+	f.wg.Go(func() { f.serve(l, d.caller, d.party, d.target) })
 }
 
 // expose opens a proxy on listen for a party that listens on target, and
@@ -99,22 +140,27 @@ func (f *fabric) expose(t *testing.T, listen, party string, target func() string
 		t.Fatal(err)
 	}
 	f.closers = append(f.closers, l)
-	f.wg.Go(func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			f.wg.Go(func() { f.carry(c.(*net.TCPConn), party, target()) })
-		}
-	})
+	f.wg.Go(func() { f.serve(l, "", party, target) })
 	return l.Addr().String()
 }
 
+// serve carries the connections to a listener. An empty caller: whoever it is.
+func (f *fabric) serve(l net.Listener, caller, party string, target func() string) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		f.wg.Go(func() { f.carry(c.(*net.TCPConn), caller, party, target()) })
+	}
+}
+
 // carry is one connection.
-func (f *fabric) carry(in *net.TCPConn, to, target string) {
+func (f *fabric) carry(in *net.TCPConn, from, to, target string) {
 	defer f.track(in)()
-	from := f.who(in.RemoteAddr().(*net.TCPAddr), in.LocalAddr().(*net.TCPAddr))
+	if from == "" {
+		from = f.who(in.RemoteAddr().(*net.TCPAddr), in.LocalAddr().(*net.TCPAddr))
+	}
 	if from == "" || !f.way(from, to) || !f.way(to, from) {
 		return
 	}
@@ -151,13 +197,15 @@ func (f *fabric) track(c *net.TCPConn) (done func()) {
 	}
 }
 
-// pump carries bytes from src to dst, in chunks that wait while the way is cut;
-// so does the end of the connection.
+// pump carries bytes from src to dst. While the way is cut nothing moves, not
+// even the end of the connection; then the connection breaks.
 func (f *fabric) pump(dst, src *net.TCPConn, from, to string) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
 		if !f.way(from, to) {
+			_, _ = src.SetLinger(0), dst.SetLinger(0)
+			_, _ = src.Close(), dst.Close()
 			return
 		}
 		if n > 0 {

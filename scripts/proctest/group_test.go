@@ -120,10 +120,6 @@ func (g *group) startNetwork() {
 // startRelays starts the relays, each behind proxies, calling through proxies.
 func (g *group) startRelays() {
 	t := g.t
-	peers := make([]string, len(upstreamNames))
-	for i, name := range upstreamNames {
-		peers[i] = g.fabric.expose(t, "127.0.4.1:0", name, func() string { return g.net.Upstream(i).Addr() })
-	}
 	gossip, advertised, public := make(map[string]string), make(map[string]string), make(map[string]string)
 	for i, name := range relayNames {
 		private := fmt.Sprintf("127.0.2.%d", i+1)
@@ -149,6 +145,10 @@ func (g *group) startRelays() {
 			}
 		}
 		private := fmt.Sprintf("127.0.2.%d", i+1)
+		peers := make([]string, len(upstreamNames))
+		for j, up := range upstreamNames {
+			peers[j] = g.fabric.exposeTo(t, fmt.Sprintf("127.0.4.%d:0", i+1), name, up, func() string { return g.net.Upstream(j).Addr() })
+		}
 		yaml := fmt.Sprintf(`region: %s
 producers: [bpa]
 downstream: {listen: %q, observers: [fin-1]}
@@ -277,7 +277,7 @@ func (g *group) replicasSeen() int {
 // settle waits until the group is whole, whatever was done to it.
 func (g *group) settle() {
 	g.t.Helper()
-	g.fabric.heal()
+	g.fabric.heal(g.t)
 	for _, name := range relayNames {
 		if r := g.relays[name]; r.pid() == 0 {
 			r.start(g.t)

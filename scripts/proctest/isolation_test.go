@@ -22,9 +22,8 @@ func (g *group) isolations() {
 		var trials []trial
 		g.begin()
 		for range runs(1, 15) {
-			leader := g.leader()
+			leader, at := g.strike()
 			others := slices.DeleteFunc(slices.Clone(cut.parties), func(p string) bool { return p == leader })
-			at := g.moment()
 			g.fabric.isolate(leader, others...)
 			trials = append(trials, g.measured(trial{at: at, what: fmt.Sprintf("%s cut off from %s", leader, cut.from)}))
 			pass(5 * time.Second) // what was sent into the cut has been given up by now

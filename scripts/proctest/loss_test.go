@@ -58,10 +58,9 @@ func (g *group) twoGone() {
 func (g *group) regions() {
 	var trials []trial
 	for range runs(1, 30) {
-		leader := g.leader()
+		leader, at := g.strike()
 		_, s := g.leads()
 		active := s.Active
-		at := g.moment()
 		g.relays[leader].kill()
 		if r := g.replicas[active]; r != nil {
 			r.Kill()

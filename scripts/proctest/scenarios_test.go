@@ -47,8 +47,7 @@ func TestGroup(t *testing.T) {
 func (g *group) kills() {
 	var trials []trial
 	for range runs(3, 100) {
-		leader := g.leader()
-		at := g.moment()
+		leader, at := g.strike()
 		g.relays[leader].kill()
 		trials = append(trials, g.measured(trial{at: at, what: "kill of " + leader}))
 		g.settle()
@@ -66,8 +65,7 @@ func (g *group) stepDowns() {
 	var trials []trial
 	var took, gap []time.Duration
 	for range runs(4, 100) {
-		leader := g.leader()
-		at := g.moment()
+		leader, at := g.strike()
 		out, code := g.relays[leader].ctl(g.t, "--json", "step-down", "--now")
 		var d control.StepDown
 		if err := json.Unmarshal([]byte(out), &d); code != 0 || err != nil {
@@ -99,12 +97,11 @@ func (g *group) stepDowns() {
 func (g *group) pauses() {
 	var trials []trial
 	for i := range runs(2, 50) {
-		leader := g.leader()
 		pause := 200*time.Millisecond + time.Duration(g.random.Int64N(int64(9800*time.Millisecond)))
 		if !long {
 			pause = []time.Duration{500 * time.Millisecond, 3 * time.Second}[i%2]
 		}
-		at := g.moment()
+		leader, at := g.strike()
 		g.relays[leader].signal(syscall.SIGSTOP)
 		pass(pause)
 		g.relays[leader].signal(syscall.SIGCONT)

@@ -37,7 +37,7 @@ func (g *group) round(now time.Time) (begin, end time.Time) {
 
 // moment waits for a random moment of a round of ours: this one if enough of it
 // is left, else the next.
-func (g *group) moment() time.Time {
+func (g *group) moment() {
 	const enough = time.Second
 	begin, end := g.round(time.Now().Add(enough))
 	if now := time.Now(); begin.Before(now) {
@@ -45,7 +45,17 @@ func (g *group) moment() time.Time {
 	}
 	at := begin.Add(time.Duration(g.random.Int64N(int64(end.Sub(begin)))))
 	pass(time.Until(at))
-	return time.Now()
+}
+
+// strike waits for a random moment of a round of ours, and for who leads then.
+func (g *group) strike() (leader string, at time.Time) {
+	g.t.Helper()
+	for {
+		g.moment()
+		if leader, _ = g.leads(); leader != "" {
+			return leader, time.Now()
+		}
+	}
 }
 
 // measured completes a trial with the first block that left after it.
