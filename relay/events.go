@@ -46,6 +46,10 @@ func (h *hub) post(ctx context.Context, e event) error {
 	e.at = time.Now()
 	switch e.frame.Type() {
 	case wire.TypeTransaction, typeNote:
+		if !presentable(e.frame) {
+			e.release()
+			return nil
+		}
 		select {
 		case h.bulk <- e:
 		default:
@@ -62,6 +66,13 @@ func (h *hub) post(ctx context.Context, e event) error {
 	}
 	h.postUrgent(ctx, e)
 	return nil
+}
+
+// presentable reports whether a transaction may be shown to peers. One that
+// they cannot decode would make every one of them close on us; it is dropped
+// without a word, for it may have come from further away than its sender.
+func presentable(f *wire.Frame) bool {
+	return f.Type() != wire.TypeTransaction || wire.CheckTransaction(f.Body()) == nil
 }
 
 // postUrgent waits for room in the urgent inbox, or for the end of ctx.
