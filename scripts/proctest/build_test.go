@@ -5,21 +5,29 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 )
 
 // bin is where relayd and relayctl are.
 var bin string
 
-// long asks for the numbers of runs that figures are taken from.
-var long = os.Getenv("THINRELAY_E2E") == "long"
+// long asks for the numbers of runs that figures are taken from; most bounds
+// them, when a number was asked for.
+var (
+	most, notANumber = strconv.Atoi(os.Getenv("THINRELAY_E2E"))
+	long             = notANumber == nil || os.Getenv("THINRELAY_E2E") == "long"
+)
 
 // runs is how often a scenario is repeated.
 func runs(short, full int) int {
-	if long {
-		return full
+	switch {
+	case !long:
+		return short
+	case notANumber == nil:
+		return min(most, full)
 	}
-	return short
+	return full
 }
 
 func TestMain(m *testing.M) { os.Exit(built(m)) }

@@ -8,5 +8,7 @@
 // binaries offer to operators is all it uses.
 //
 // There is nothing here to import. By default each scenario is run a few times,
-// for CI; THINRELAY_E2E=long runs the numbers that the project's figures rest on.
+// for CI; THINRELAY_E2E=long runs the numbers that the project's figures rest on,
+// THINRELAY_E2E=20 at most 20 of each. THINRELAY_E2E_LOGS names a folder where
+// the relays' logs are kept.
 package proctest
