@@ -126,24 +126,27 @@ func parseAttach(b []byte) (a attach, err error) {
 	return a, nil
 }
 
-// appendNote encodes a note: the sender's name, its age in ms, its body.
+// appendNote encodes a note: its author's name, its age in ms, the sender's
+// clock in ns, its body.
 func appendNote(b []byte, n Note, now time.Time) []byte {
 	name := n.From[:min(len(n.From), maxName)]
 	age := min((n.Age + now.Sub(n.At)).Milliseconds(), 1<<31)
 	b = append(b, byte(len(name)))
 	b = append(b, name...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(age))
+	b = binary.LittleEndian.AppendUint64(b, uint64(now.UnixNano()))
 	return append(b, n.Body[:min(len(n.Body), maxNote)]...)
 }
 
 func parseNote(b []byte) (n Note, err error) {
-	if len(b) < 1 || len(b) < 1+int(b[0])+4 || len(b) > 1+maxName+4+maxNote {
+	if len(b) < 1 || len(b) < 1+int(b[0])+12 || len(b) > 1+maxName+12+maxNote {
 		return n, fmt.Errorf("note of %d bytes: %w", len(b), errFeed)
 	}
 	name := 1 + int(b[0])
 	n.From = string(b[1:name])
 	n.Age = time.Duration(binary.LittleEndian.Uint32(b[name:])) * time.Millisecond
-	n.Body = append([]byte(nil), b[name+4:]...)
+	n.sent = time.Unix(0, int64(binary.LittleEndian.Uint64(b[name+4:])))
+	n.Body = append([]byte(nil), b[name+12:]...)
 	return n, nil
 }
 

@@ -29,6 +29,13 @@ type Note struct {
 	Age time.Duration
 	// RTT is the round trip of the link it came over; zero until measured.
 	RTT time.Duration
+	// Clock is the sender's clock minus ours, to within half of RTT; of a note
+	// that came straight from its author.
+	Clock time.Duration
+	// Direct: its author sent it.
+	Direct bool
+	// sent is the sender's clock when the note was sent on.
+	sent time.Time
 }
 
 // Share sets this relay's note.
@@ -90,6 +97,8 @@ func (h *hub) onNote(k *link, body []byte) error {
 		return nil
 	}
 	n.At, n.RTT = time.Now(), k.conn.RTT()
+	n.Direct = n.From == k.name
+	n.Clock = n.sent.Add(n.RTT / 2).Sub(n.At)
 	h.notes[n.From] = n
 	return nil
 }

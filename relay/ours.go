@@ -38,7 +38,9 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 	}
 	if h.otherChild(e, o.ID) {
 		o.Watched = false
-		h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: name})
+		if h.lead != nil { // a follower may take a sibling's block, echoed by this replica, for its own
+			h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: name})
+		}
 	}
 	e.Origins = append(e.Origins, o)
 	h.dir.Forgive(o.ID)

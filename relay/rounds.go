@@ -56,11 +56,12 @@ func (h *hub) onTick(now time.Time) {
 		h.trx.Rotate()
 	}
 	h.checkMode(now)
+	h.watchAnchor(now)
 	h.spreadNotes(now)
+	h.judge(now)
 	if h.lead == nil {
 		return
 	}
-	h.judge(now)
 	h.direct(now)
 	h.pump()
 	h.align()
@@ -87,11 +88,16 @@ func (h *hub) checkMode(now time.Time) {
 // block that is not there makes the active replica late; that the slot is
 // missed for good is recorded a slot later.
 func (h *hub) judge(now time.Time) {
-	due := h.clock.SlotAt(now.Add(-h.cfg.LateAfter))
+	patience := h.cfg.LateAfter
+	if h.lead == nil {
+		patience += h.cfg.SlotLength // the leader's word takes a while
+	}
+	due := h.clock.SlotAt(now.Add(-patience))
+	h.round.judged = max(h.round.judged, max(due, director.RoundSlots)-director.RoundSlots)
 	for h.round.judged < due {
 		h.round.judged++
 		slot := h.round.judged
-		if due-slot < director.RoundSlots && h.sched.Ours(slot) {
+		if h.sched.Ours(slot) {
 			h.judgeSlot(slot, now)
 		}
 	}
@@ -102,10 +108,13 @@ func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
 	if h.round.last >= slot || h.tipSlot() >= slot {
 		return
 	}
-	if now.Sub(h.lead.began) < leadGrace {
+	if h.lead != nil && now.Sub(h.lead.began) < leadGrace {
 		return
 	}
 	h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
+	if h.lead == nil {
+		return
+	}
 	active := h.dir.Active()
 	switch {
 	case active == wire.ID{}:

@@ -29,7 +29,7 @@ type note struct {
 	Member    control.Member     `json:"member"`
 	Upstreams []control.Upstream `json:"upstreams"`
 	Active    string             `json:"active"`
-	SentAt    time.Time          `json:"sent_at"`
+	Quorum    control.Quorum     `json:"quorum"` // as its author counts it
 }
 
 // Status implements control.Node.
@@ -44,7 +44,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 	s := control.Status{
 		Node: m.cfg.Node, Version: version, Time: n.At,
 		Cluster:  control.Cluster{Name: m.cfg.Producers[0], ID: g.ClusterID, Producers: m.cfg.Producers},
-		Quorum:   control.Quorum{Have: g.Answering, Need: g.Voters/2 + 1, Total: g.Voters, OK: g.Quorum},
+		Quorum:   quorumOf(g),
 		Term:     g.Term,
 		Leader:   g.Leader,
 		Mode:     control.Mode(n.Mode.String()),
@@ -135,6 +135,9 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 		if lead, ok := decodeNote(notes[g.Leader]); ok {
 			s.Upstreams, s.Active = lead.Upstreams, lead.Active
 			age := noteAge(notes[g.Leader], n.At).Milliseconds()
+			if s.Quorum.OK && age < staleAfter.Milliseconds() {
+				s.Quorum.Have = max(s.Quorum.Have, lead.Quorum.Have) // a follower hears of itself and the leader only
+			}
 			for i := range s.Upstreams {
 				s.Upstreams[i].AgeMS = age
 			}
@@ -177,7 +180,11 @@ func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 			Name: r.Name, NodeID: short(r.ID), Active: r.Active, Observer: r.Observer, Behind: r.Behind, Syncing: r.Syncing,
 		})
 	}
-	return note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), SentAt: n.At}
+	return note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g)}
+}
+
+func quorumOf(g cluster.Status) control.Quorum {
+	return control.Quorum{Have: g.Answering, Need: g.Voters/2 + 1, Total: g.Voters, OK: g.Quorum}
 }
 
 func ownRole(g cluster.Status) control.Role {
@@ -235,9 +242,8 @@ func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[stri
 		if age > forgetAfter {
 			c.Role = control.RoleUnreachable
 		}
-		if rtt := notes[o.Name].RTT; rtt > 0 && notes[o.Name].Age == 0 {
-			offset := told.SentAt.Add(rtt / 2).Sub(notes[o.Name].At)
-			c.ClockOffsetMS = ms(offset)
+		if n := notes[o.Name]; n.RTT > 0 && n.Direct {
+			c.ClockOffsetMS = ms(n.Clock)
 		}
 	}
 	if m.gossip != nil {

@@ -13,11 +13,15 @@ import (
 	"github.com/thinrelay/thinrelay/cluster/link"
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 const (
 	// gapPoll is how often the end of a gap is looked for.
 	gapPoll = 5 * time.Millisecond
+	// lostAfter is how long after a hand-over in the middle of a round its lost
+	// slots are counted: a follower takes note of one a slot later.
+	lostAfter = 1500 * time.Millisecond
 	// callLimit bounds a request between members, in bytes and time.
 	callLimit     = 64 << 10
 	callTimeLimit = time.Minute
@@ -35,8 +39,12 @@ func (m *member) measureGap(ctx context.Context, before relay.Status, h cluster.
 		case !ok:
 			return nil, 0
 		case s.Ended.After(before.Ended) && !s.Successor.IsZero():
-			took := max(s.Successor.Sub(s.Ended), h.Took).Milliseconds()
-			return &took, m.journal.missedBetween(s.Ended, s.Successor)
+			took := max(s.Successor.Sub(s.Ended), h.Took)
+			if before.InRound || s.InRound {
+				pause(ctx, lostAfter) // what is not there by then does not come
+			}
+			ms := took.Milliseconds()
+			return &ms, m.journal.missedBetween(s.Ended, s.Ended.Add(took+wire.SlotInterval))
 		}
 		select {
 		case <-tick.C:
