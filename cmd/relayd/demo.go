@@ -26,6 +26,9 @@ the middle of a round of ours, and says what that cost.`,
 		Example: "  relayd demo\n  relayd demo --for 2m --drill\n  relayd demo --for 40s --json | tail -n 1 | jq .missed",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if opt.drill && !cmd.Flags().Changed("for") {
+				opt.length = demoDrill
+			}
 			view := newDemoView(cmd.OutOrStdout(), opt.json)
 			result, err := runDemo(cmd.Context(), opt, view)
 			view.close()
@@ -42,7 +45,7 @@ the middle of a round of ours, and says what that cost.`,
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&opt.length, "for", time.Minute, "how long to run")
+	cmd.Flags().DurationVar(&opt.length, "for", time.Minute, "how long to run; with --drill 80s by default")
 	cmd.Flags().BoolVar(&opt.drill, "drill", false, "kill the active replica, step down, and kill the leader, each mid-round")
 	cmd.Flags().BoolVar(&opt.json, "json", false, "events as JSON lines, then one JSON object with the result")
 	return cmd
@@ -57,6 +60,9 @@ type demoOptions struct {
 // demoWarmUp is how long the group and the vote gate take to settle: replicas
 // stop signing six seconds after they last heard votes.
 const demoWarmUp = 8 * time.Second
+
+// demoDrill is how long the drills take: three rounds of ours, and one more.
+const demoDrill = 80 * time.Second
 
 // runDemo runs the demonstration and returns the oracle's verdict.
 func runDemo(ctx context.Context, opt demoOptions, view *demoView) (demoResult, error) {
