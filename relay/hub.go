@@ -76,6 +76,9 @@ type hub struct {
 	ended     time.Time // when this relay last stopped leading
 	successor time.Time // when a later leader was first seen to have an upstream
 
+	moved   time.Time // when a block last became public
+	strayed time.Time // when one of the network last did not
+
 	notes   map[string]Note
 	ownNote []byte
 	noted   time.Time // when notes were last spread

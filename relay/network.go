@@ -40,6 +40,9 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 		h.onNewParent(e)
 	}
 	h.publish(e, from)
+	if !e.Public {
+		h.strayed = time.Now()
+	}
 	return e
 }
 
@@ -80,6 +83,7 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
+	h.moved = time.Now()
 	h.ring.Publish(e)
 	h.follow(e)
 	h.sched.Observe(e.Block.Slot, e.Block.Producer)

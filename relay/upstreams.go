@@ -129,6 +129,9 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	from := max(root.Num(), preload+1) - preload
 	if tip := h.ring.Tip(); tip != nil {
 		if head.Num() > tip.Block.Num()+uint32(h.cfg.RingBlocks)/2 {
+			if time.Since(h.moved) < strandedFor*h.cfg.SlotLength {
+				return // the chain goes on here: nobody is that far ahead of it
+			}
 			h.ring.Clear() // away for longer than the ring reaches: begin anew
 		} else {
 			from = max(min(h.common(), root.Num()), 1) + 1

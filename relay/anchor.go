@@ -1,0 +1,28 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// strandedFor is how long the network's blocks may come without linking to
+// what is public before the ring is begun anew, in slots: longer than a gap
+// takes to be fetched from the next upstream when the first one stalls.
+const strandedFor = 20
+
+// watchAnchor begins the ring anew when the network goes on somewhere else: the
+// first block of an empty ring is believed without its parent, and where that
+// was a lie, or where a gap can be got from nobody, nothing would ever link.
+func (h *hub) watchAnchor(now time.Time) {
+	if h.ring.Tip() == nil || !h.strayed.After(h.moved) || now.Sub(h.moved) < strandedFor*h.cfg.SlotLength {
+		return
+	}
+	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", h.ring.Tip().Block.Num())
+	h.ring.Clear()
+	h.headID, h.moved = wire.ID{}, now
+	for _, u := range h.upSet {
+		u.asked = time.Time{}
+		h.locateUp(u)
+	}
+}

@@ -1,0 +1,321 @@
+package relay_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"runtime"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet/memnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// attack is a hostile host: it opens connections to the relay as a replica
+// would, and does what it likes.
+type attack struct {
+	*fleet
+	host *memnet.Host
+	rng  *rand.Rand
+}
+
+func (a *attack) dial() *player {
+	nc, err := a.host.Dial(a.t.Context(), "r1:9876")
+	if err != nil {
+		return nil
+	}
+	p := &player{t: a.t, name: "evil", nc: nc, done: make(chan struct{})}
+	go p.read()
+	return p
+}
+
+// enter dials and shakes hands as a replica on our chain.
+func (a *attack) enter(change func(*wire.Handshake)) *player {
+	p := a.dial()
+	if p == nil {
+		return nil
+	}
+	var id wire.ID
+	binary.BigEndian.PutUint64(id[:], a.rng.Uint64())
+	v, _ := a.net.Upstream(0).View()
+	h := greeting("evil", id, v.Root.ID, v.Head.ID)
+	h.ChainID = a.net.Chain.ID
+	if change != nil {
+		change(&h)
+	}
+	p.send(&h)
+	return p
+}
+
+// bigBlock is a well-formed block of ours with a header that parses and a
+// parent nobody knows, as large as a frame may be.
+func (a *attack) bigBlock(size int) []byte {
+	v, _ := a.net.Upstream(0).View()
+	parent := v.Head.ID
+	parent[9] = byte(a.rng.Uint32())
+	binary.BigEndian.PutUint32(parent[12:], a.rng.Uint32())
+	return child(parent, v.Head.Slot+1, "bpa", byte(a.rng.Uint32()), size).frame
+}
+
+// Whatever hostile replicas do, the others' rounds stay whole, and memory stays
+// bounded.
+func TestHostileReplicas(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		during func(a *attack) // for about one round of the schedule
+		slots  int
+	}{
+		{"garbage frames", func(a *attack) {
+			for range 200 {
+				if p := a.enter(nil); p != nil {
+					junk := make([]byte, 300)
+					for i := range junk {
+						junk[i] = byte(a.rng.Uint32())
+					}
+					binary.LittleEndian.PutUint32(junk, uint32(a.rng.IntN(296)))
+					junk[4] = byte(a.rng.IntN(16))
+					p.write(junk)
+					time.Sleep(90 * time.Millisecond)
+					p.close()
+				}
+			}
+		}, 12},
+		{"blocks of 8 MiB that link nowhere", func(a *attack) {
+			p := a.enter(nil)
+			defer p.close()
+			for range 60 {
+				p.write(a.bigBlock(8 << 20))
+				time.Sleep(300 * time.Millisecond)
+			}
+		}, 12},
+		{"a length of 4 GiB, then nothing", func(a *attack) {
+			var open []*player
+			for range 50 {
+				p := a.enter(nil)
+				p.write([]byte{0xff, 0xff, 0xff, 0xff, 7})
+				q := a.enter(nil)
+				q.write([]byte{0xff, 0xff, 0x7f, 0, 7}) // just under 8 MiB, never finished
+				open = append(open, p, q)
+				time.Sleep(360 * time.Millisecond)
+			}
+			for _, p := range open {
+				p.close()
+			}
+		}, 12},
+		{"readers that never read", func(a *attack) {
+			for range 20 {
+				nc, err := a.host.Dial(a.t.Context(), "r1:9876")
+				if err != nil {
+					continue
+				}
+				p := &player{t: a.t, nc: nc}
+				v, _ := a.net.Upstream(0).View()
+				h := greeting("evil", wire.ID{byte(a.rng.Uint32()), 1}, v.Root.ID, v.Head.ID)
+				h.ChainID = a.net.Chain.ID
+				p.send(&h)
+				p.send(&wire.SyncRequest{Start: 1, End: 1 << 30})
+				defer nc.Close()
+			}
+			time.Sleep(18 * time.Second)
+		}, 12},
+		{"a thousand connects a second", func(a *attack) {
+			for range 6000 {
+				if nc, err := a.host.Dial(a.t.Context(), "r1:9876"); err == nil {
+					time.Sleep(time.Millisecond)
+					nc.Close()
+				}
+			}
+			time.Sleep(12 * time.Second)
+		}, 12},
+		{"another chain", func(a *attack) {
+			for range 100 {
+				if p := a.enter(func(h *wire.Handshake) { h.ChainID[3] ^= 1 }); p != nil {
+					time.Sleep(180 * time.Millisecond)
+					p.close()
+				}
+			}
+		}, 12},
+		{"forged handshakes", func(a *attack) {
+			for i := range 100 {
+				p := a.enter(func(h *wire.Handshake) {
+					switch i % 5 {
+					case 0:
+						h.HeadNum, h.RootNum = 1<<31, 1<<31
+					case 1:
+						h.RootNum = h.HeadNum + 5
+					case 2:
+						h.Generation = 7
+					case 3:
+						h.NetworkVersion = 65535
+					case 4:
+						h.HeadID, h.RootID = wire.ID{1}, wire.ID{2}
+					}
+				})
+				if p != nil {
+					p.send(&wire.Request{ReqBlocks: wire.IDList{Mode: wire.ModeCatchUp}})
+					time.Sleep(180 * time.Millisecond)
+					p.close()
+				}
+			}
+		}, 12},
+		{"votes nobody cast", func(a *attack) {
+			p := a.enter(nil)
+			defer p.close()
+			for i := range 18000 {
+				var id wire.ID
+				binary.BigEndian.PutUint32(id[:], a.rng.Uint32())
+				p.vote(byte(i), id)
+				if i%100 == 0 {
+					time.Sleep(100 * time.Millisecond)
+				}
+			}
+		}, 12},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 2, dials: [][]int{{0}, {0}}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				var before, after runtime.MemStats
+				runtime.GC()
+				runtime.ReadMemStats(&before)
+				a := &attack{f, f.mem.Host("evil"), rand.New(rand.NewPCG(4, 4))}
+				tc.during(a)
+				runtime.GC()
+				runtime.ReadMemStats(&after)
+				rounds(1)
+				f.clean(tc.slots, 0)
+				if grown := int64(after.HeapInuse) - int64(before.HeapInuse); grown > 400<<20 {
+					t.Errorf("memory grew by %d MiB", grown>>20)
+				}
+				s, _ := f.members[0].node.Status(t.Context())
+				if s.RingBytes > 512<<20 {
+					t.Errorf("the ring holds %d MiB", s.RingBytes>>20)
+				}
+			})
+		})
+	}
+}
+
+// A hostile upstream: a replica's feed comes from the honest one, our blocks
+// reach it.
+func TestHostileUpstream(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		junk func(rng *rand.Rand, head wire.ID, slot wire.Slot) []byte
+	}{
+		{"made-up blocks", func(rng *rand.Rand, head wire.ID, slot wire.Slot) []byte {
+			binary.BigEndian.PutUint32(head[:], head.Num()+uint32(rng.IntN(4000)))
+			head[8] = byte(rng.Uint32())
+			return child(head, slot+wire.Slot(rng.IntN(4000)), "bpb", byte(rng.Uint32()), 4<<10).frame
+		}},
+		{"garbage", func(rng *rand.Rand, _ wire.ID, _ wire.Slot) []byte {
+			return append([]byte{200, 0, 0, 0, byte(rng.IntN(16))}, bytes.Repeat([]byte{byte(rng.Uint32())}, 199)...)
+		}},
+		{"notices of blocks nobody has", func(rng *rand.Rand, head wire.ID, _ wire.Slot) []byte {
+			binary.BigEndian.PutUint32(head[:], rng.Uint32())
+			return wire.Append(nil, &wire.Notice{
+				KnownTrx:    wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: head.Num()},
+				KnownBlocks: wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: head.Num(), IDs: []wire.ID{head}},
+			})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, director.Passive, func(c *relay.Config) { c.Upstream.Peers = []string{"up:9876", "evil:9876"} })
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				r := s.dial("nodeos-a", base.id, base.id)
+				settle()
+				up.write(base.frame)
+				settle()
+				ln, err := s.mem.Host("evil").Listen("evil:9876")
+				if err != nil {
+					t.Fatal(err)
+				}
+				rng := rand.New(rand.NewPCG(5, 5))
+				stop, ended := make(chan struct{}), make(chan struct{})
+				defer func() {
+					close(stop)
+					ln.Close()
+					<-ended
+				}()
+				go func() {
+					defer close(ended)
+					for {
+						nc, err := ln.Accept()
+						if err != nil {
+							return
+						}
+						p := &player{t: t, nc: nc, done: make(chan struct{})}
+						go p.read()
+						h := greeting("evil", wire.ID{9}, base.id, base.id)
+						p.send(&h)
+						for i := 0; p.gone() == nil; i++ {
+							p.write(tc.junk(rng, base.id, s.slot))
+							if i%20 == 0 {
+								time.Sleep(10 * time.Millisecond)
+							}
+							select {
+							case <-stop:
+								p.close()
+								return
+							default:
+							}
+						}
+						p.close()
+					}
+				}()
+				prev := base
+				for i := range 20 {
+					producer, from := "bpb", up
+					if i >= 10 {
+						producer, from = "bpa", r
+					}
+					b := child(prev.id, prev.slot+1, producer, 0, 0)
+					from.write(b.frame)
+					time.Sleep(500 * time.Millisecond)
+					if to := map[bool]*player{true: up, false: r}[i >= 10]; !to.has(b.id) {
+						t.Fatalf("block %d by %s did not arrive; refused %v", i, producer, s.refused(b.id))
+					}
+					prev = b
+				}
+			})
+		})
+	}
+}
+
+// The first block a relay hears is a lie: the chain that then goes on elsewhere
+// is taken up all the same, after a while.
+func TestFirstBlockIsALie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		lie := child(genesis(3000), s.slot+900, "bpb", 0, 0)
+		up.write(lie.frame)
+		settle()
+		prev, healed := base, 0
+		for i := range 60 {
+			b := child(prev.id, prev.slot+1, "bpb", 0, 0)
+			up.write(b.frame)
+			time.Sleep(500 * time.Millisecond)
+			if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id {
+				healed++
+			} else if healed > 0 {
+				t.Fatalf("block %d did not arrive although one before it did", i)
+			}
+			prev = b
+		}
+		if healed < 30 {
+			t.Errorf("%d of 60 blocks arrived, want those after ten seconds at least", healed)
+		}
+	})
+}
