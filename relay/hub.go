@@ -49,18 +49,19 @@ type hub struct {
 
 	node *Node
 
-	ring   *ring.Ring
-	peers  *ring.Registry
-	gate   *gate.Gate
-	dir    *director.Director
-	sched  *director.Schedule
-	votes  *votes
-	trx    *dedup.Window[[32]byte]
-	round  rounds
-	lead   *leadership
-	headID wire.ID // see head
-	seq    uint64  // ordinal of the last block that became known
-	marked bool    // a state has been applied
+	ring    *ring.Ring
+	peers   *ring.Registry
+	gate    *gate.Gate
+	dir     *director.Director
+	sched   *director.Schedule
+	votes   *votes
+	trx     *dedup.Window[[32]byte]
+	round   rounds
+	refused map[wish]bool // see refuse
+	lead    *leadership
+	headID  wire.ID // see head
+	seq     uint64  // ordinal of the last block that became known
+	marked  bool    // a state has been applied
 
 	replicas   map[*downstream.Replica]*replica
 	replicaSet []*replica

@@ -93,7 +93,7 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 		h.displace(e.Block.ID)
 		h.round.wish = wish{e.Block.ID, o.ID}
 	case gate.Refuse:
-		h.record(Record{Kind: Refused, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID), Reason: v.Reason})
+		h.refuse(e, o.ID, v.Reason)
 	}
 }
 
@@ -171,7 +171,7 @@ func (h *hub) pump() {
 func (h *hub) displace(by wire.ID) {
 	w := h.round.wish
 	if e := h.ring.Get(w.block); e != nil && !e.Decided && w.block != by && w.source != h.dir.Active() {
-		h.record(Record{Kind: Refused, Block: e.Block, Source: w.source, Name: h.sourceName(w.source), Reason: gate.Pending})
+		h.refuse(e, w.source, gate.Pending)
 	}
 }
 
