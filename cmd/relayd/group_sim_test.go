@@ -23,7 +23,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/simnet/memnet"
 )
 
-var groupSeeds = flag.Int("group.seeds", 40, "how many seeded schedules TestGroupSchedules runs")
+var groupSeeds = flag.Int("group.seeds", groupSchedules, "how many seeded schedules TestGroupSchedules runs")
 
 var groupFirst = flag.Uint64("group.first", 1, "the first seed")
 
