@@ -86,7 +86,7 @@ Exit codes: 0 all well, 1 degraded or refused, 2 no quorum or no answer.`,
 	root.SetOut(a.out)
 	root.SetErr(a.errs)
 	root.AddCommand(a.statusCommand(), a.stepDownCommand(), a.drillCommand(), a.blocksCommand(), a.membersCommand(),
-		a.certsCommand(), a.nodeosConfigCommand())
+		a.certsCommand(), a.nodeosConfigCommand(), a.preflightCommand())
 	root.InitDefaultCompletionCmd()
 	return root
 }
