@@ -20,7 +20,10 @@ func FuzzPeer(f *testing.F) {
 	twin := child(base.id, 1001, "bpa", 1, 0)
 	vote := wire.Append(nil, &wire.Vote{Block: base.id, Strong: true})
 	for _, seed := range [][][]byte{
-		{ours.frame, next.frame}, {ours.frame, twin.frame}, {next.frame, ours.frame}, {vote, ours.frame},
+		{ours.frame, next.frame},
+		{ours.frame, twin.frame},
+		{next.frame, ours.frame},
+		{vote, ours.frame},
 		{wire.Append(nil, &wire.SyncRequest{Start: 1, End: 1 << 31})},
 		{wire.Append(nil, &wire.Request{ReqBlocks: wire.IDList{Mode: wire.ModeCatchUp}})},
 		{wire.Append(nil, &wire.Notice{KnownBlocks: wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: 7}})},
