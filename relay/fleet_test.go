@@ -317,7 +317,7 @@ func (m *member) resign() {
 func (f *fleet) appoint(m *member, gap time.Duration) {
 	if gap > 0 {
 		f.group.elect(nil)
-		time.Sleep(gap)
+		time.Sleep(gap) // fake time
 	}
 	m.lead(f.group.elect(m), false)
 }
@@ -387,6 +387,6 @@ func (f *fleet) awaitSlot(i int, before time.Duration) wire.Slot {
 		slot++
 	}
 	slot += wire.Slot(i)
-	time.Sleep(slot.Time().Sub(now) - before)
+	time.Sleep(slot.Time().Sub(now) - before) // fake time
 	return slot
 }

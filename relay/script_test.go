@@ -276,7 +276,7 @@ func child(parent wire.ID, slot wire.Slot, producer string, salt byte, size int)
 }
 
 // settle lets everything on its way arrive.
-func settle() { time.Sleep(60 * time.Millisecond) }
+func settle() { time.Sleep(60 * time.Millisecond) } // fake time
 
 // inherit puts the group into a state left by earlier leaders.
 func (s *stage) inherit(m fsm.Mark) {
