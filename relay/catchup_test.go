@@ -88,6 +88,7 @@ func caughtUp(net *simnet.Network, r *simnet.Replica, limit time.Duration) (time
 // connection per host at the upstreams and with several, while its siblings get
 // every block as soon as they would without it, and nothing of ours is lost.
 func TestFarBehindCatchesUp(t *testing.T) {
+	t.Parallel()
 	for _, perHost := range []int{1, 4} {
 		t.Run(fmt.Sprintf("connections per host=%d", perHost), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -141,6 +142,7 @@ func TestFarBehindCatchesUp(t *testing.T) {
 // The upstream that serves the sync dies in the middle of it: another one goes
 // on.
 func TestUpstreamDiesDuringSync(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newArrivals()
 		f := newFleet(t, fleetConfig{
@@ -177,6 +179,7 @@ func TestUpstreamDiesDuringSync(t *testing.T) {
 // A replica that was away for 300 blocks gets them from the ring, in one piece,
 // and the upstreams are not asked.
 func TestMediumGapComesFromTheRing(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newArrivals()
 		f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 1, dials: [][]int{{0}, {0}, {0}}, events: a.event})
@@ -199,6 +202,7 @@ func TestMediumGapComesFromTheRing(t *testing.T) {
 
 // A replica at a follower that is 5 000 blocks behind syncs through the leader.
 func TestFarBehindAtAFollower(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 1, history: 5200, maxPerHost: 1, dials: [][]int{{0}, {1}}, finalizer: []int{0}})
 		defer f.close()
@@ -235,6 +239,7 @@ func TestFarBehindAtAFollower(t *testing.T) {
 
 // A replica of two relays is fed by one of them only.
 func TestReplicaOfTwoRelaysIsFedOnce(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a := newArrivals()
 		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 2, dials: [][]int{{0, 1}, {1, 2}, {2, 0}}, events: a.event})
@@ -244,6 +249,8 @@ func TestReplicaOfTwoRelaysIsFedOnce(t *testing.T) {
 		clear(a.again)
 		a.mu.Unlock()
 		rounds(3)
+		a.mu.Lock()
+		defer a.mu.Unlock()
 		for _, r := range f.replicas {
 			if n := a.again[r.Name()]; n != 0 {
 				t.Errorf("%s got %d blocks twice, want none", r.Name(), n)
@@ -255,6 +262,7 @@ func TestReplicaOfTwoRelaysIsFedOnce(t *testing.T) {
 // The relay restarts, as a new process, at any moment of our round: the replicas
 // come back, and the next rounds are whole.
 func TestRelayRestarts(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 4, dials: [][]int{{0}, {0}, {0}}})
 		defer f.close()

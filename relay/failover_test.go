@@ -70,7 +70,8 @@ func worstRound(r simnet.Report) int {
 // transactions: nothing double, nothing unlinked, and in votes mode at most one
 // slot lost per kill and nothing signed by standbys.
 func TestKillTheActiveReplica(t *testing.T) {
-	const kills = 200
+	t.Parallel()
+	kills := repeat(200)
 	t.Run("votes", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, worldConfig{mode: director.Votes, replicas: 3, load: 2})

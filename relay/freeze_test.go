@@ -22,6 +22,7 @@ func (f *fleet) speaker() *simnet.Replica {
 // The active replica is stopped in the middle of our round, its connection
 // stays: another one takes over, and when it goes on what it signs is harmless.
 func TestActiveReplicaFreezes(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()
@@ -51,6 +52,7 @@ func TestActiveReplicaFreezes(t *testing.T) {
 // A replica that signs two children of one parent, whichever it is: one of them
 // leaves, also when the leader changes in between.
 func TestEquivocatingSource(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 0}, {0, 1}}})
 		defer f.close()
@@ -81,6 +83,7 @@ func TestEquivocatingSource(t *testing.T) {
 // Every member pauses for a while, as under SIGSTOP of its host's network: the
 // group goes on around it.
 func TestLeaderCutOff(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name      string
 		upstreams bool
@@ -91,7 +94,7 @@ func TestLeaderCutOff(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 2}, {2, 0}}, finalizer: []int{0, 1, 2}})
 				defer f.close()
 				rounds(2)
-				for i := range 6 {
+				for i := range repeat(6) {
 					f.net.Oracle.Begin(f.now())
 					f.awaitSlot(1+i, 0)
 					old, next := f.members[i%3], f.members[(i+1)%3]

@@ -64,6 +64,7 @@ func (a *attack) bigBlock(size int) []byte {
 // Whatever hostile replicas do, the others' rounds stay whole, and memory stays
 // bounded.
 func TestHostileReplicas(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		during func(a *attack) // for about one round of the schedule
@@ -87,7 +88,7 @@ func TestHostileReplicas(t *testing.T) {
 		{"blocks of 8 MiB that link nowhere", func(a *attack) {
 			p := a.enter(nil)
 			defer p.close()
-			for range 60 {
+			for range repeat(60) {
 				p.write(a.bigBlock(8 << 20))
 				time.Sleep(300 * time.Millisecond)
 			}
@@ -123,7 +124,7 @@ func TestHostileReplicas(t *testing.T) {
 			time.Sleep(18 * time.Second)
 		}, 12},
 		{"a thousand connects a second", func(a *attack) {
-			for range 6000 {
+			for range repeat(6000) {
 				if nc, err := a.host.Dial(a.t.Context(), "r1:9876"); err == nil {
 					time.Sleep(time.Millisecond)
 					nc.Close()
@@ -165,7 +166,7 @@ func TestHostileReplicas(t *testing.T) {
 		{"votes nobody cast", func(a *attack) {
 			p := a.enter(nil)
 			defer p.close()
-			for i := range 18000 {
+			for i := range repeat(18000) {
 				var id wire.ID
 				binary.BigEndian.PutUint32(id[:], a.rng.Uint32())
 				p.vote(byte(i), id)

@@ -13,6 +13,7 @@ import (
 // Replicas at any relay of the group work as if they were at the leader: twelve
 // of twelve blocks leave, and only the active replica signs.
 func TestReplicasAtAnyRelay(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		dials [][]int
@@ -42,6 +43,14 @@ func TestReplicasAtAnyRelay(t *testing.T) {
 	}
 }
 
+// repeat returns how often a test repeats what it would do n times.
+func repeat(n int) int {
+	if raceEnabled {
+		return (n + 3) / 4
+	}
+	return n
+}
+
 // lostTo sums the slots missed, those of the last two of a round apart.
 func lostTo(r simnet.Report) (lost, last int, slots string) {
 	for _, s := range r.Slots {
@@ -61,6 +70,7 @@ func lostTo(r simnet.Report) (lost, last int, slots string) {
 // the network lacks and goes on with the same replica. Replicas are connected
 // to two relays, as an operator would have them.
 func TestLeaderKilled(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		dials [][]int
@@ -76,7 +86,7 @@ func TestLeaderKilled(t *testing.T) {
 				rounds(2)
 				f.net.Oracle.Begin(f.now())
 				begin := time.Now()
-				for i := range 24 {
+				for i := range repeat(24) {
 					f.awaitSlot(i%10, time.Duration(f.group.rng.IntN(500))*time.Millisecond)
 					// r1 and r2 take turns; r3 never leads.
 					dead, next := f.members[i%2], f.members[(i+1)%2]

@@ -31,6 +31,7 @@ func oneRelay(t *testing.T, mode director.Mode) *fleet {
 // An upstream that lags by seconds, or for minutes, costs nothing: the other one
 // carries the feed, and what the lagging one gets links there.
 func TestLaggingUpstream(t *testing.T) {
+	t.Parallel()
 	for _, lag := range []time.Duration{700 * time.Millisecond, 4 * time.Second, 40 * time.Second} {
 		t.Run(lag.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,6 +50,7 @@ func TestLaggingUpstream(t *testing.T) {
 // An upstream is down for a while, at any moment of our round: when it is back
 // it gets the blocks of ours that it lacks before the next one.
 func TestUpstreamReconnectsInTheRound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()
@@ -72,6 +74,7 @@ func TestUpstreamReconnectsInTheRound(t *testing.T) {
 // All upstreams are out of reach for three seconds in the middle of our round:
 // our blocks are late, not lost.
 func TestAllUpstreamsGoneForAWhile(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()
@@ -94,6 +97,7 @@ func TestAllUpstreamsGoneForAWhile(t *testing.T) {
 
 // The same with connections that end instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()
@@ -117,6 +121,7 @@ func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 // The producer before us forks out our predecessor's last blocks, or ours are
 // forked out by the next one: what we send links, and our round is whole.
 func TestMicroForks(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name   string
 		by     string
@@ -150,6 +155,7 @@ func TestMicroForks(t *testing.T) {
 // A lying upstream: replicas close on what it makes up, and come back; nothing
 // double or unlinked leaves, and once it has stopped every round is whole.
 func TestLyingUpstream(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()

@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -11,6 +12,7 @@ import (
 // A relay in front of replicas of each release family, on the chains where they
 // live: every slot of ours is filled, and what leaves is one chain.
 func TestReleases(t *testing.T) {
+	t.Parallel()
 	all := func(rel simnet.Release) func(int, *simnet.ReplicaConfig) {
 		return func(_ int, c *simnet.ReplicaConfig) { c.Release = rel }
 	}
@@ -38,28 +40,26 @@ func TestReleases(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				dropped, invalid := 0, 0
+				var dropped, invalid atomic.Int32
 				f := newFleet(t, fleetConfig{
 					relays: 1, mode: tc.mode, load: 3, dials: [][]int{{0}, {0}, {0}}, replica: tc.replica, noFinalizer: tc.legacy,
 					change: func(c *simnet.Config) { c.Legacy, c.LegacyLag, c.Release = tc.legacy, 40, tc.network },
+					events: func(e simnet.Event) {
+						if e.Node[:3] != "nod" {
+							return
+						}
+						switch {
+						case e.Kind == simnet.Ignored && e.Detail == "producing":
+							dropped.Add(1)
+						case e.Kind == simnet.Invalid:
+							invalid.Add(1)
+						}
+					},
 				})
 				defer f.close()
 				rounds(2)
-				f.mu.Lock()
-				f.events = func(e simnet.Event) {
-					f.mu.Lock()
-					defer f.mu.Unlock()
-					if e.Node[:3] != "nod" {
-						return
-					}
-					switch {
-					case e.Kind == simnet.Ignored && e.Detail == "producing":
-						dropped++
-					case e.Kind == simnet.Invalid:
-						invalid++
-					}
-				}
-				f.mu.Unlock()
+				dropped.Store(0)
+				invalid.Store(0)
 				f.net.Oracle.Begin(f.now())
 				rounds(5)
 				got := f.net.Report()
@@ -67,10 +67,8 @@ func TestReleases(t *testing.T) {
 					f.dump(f.members[0].began, 100)
 					t.Errorf("report=%+v, want nothing missed", brief(got))
 				}
-				f.mu.Lock()
-				defer f.mu.Unlock()
-				if dropped != 0 || invalid != 0 {
-					t.Errorf("replicas dropped %d siblings' blocks while producing, and %d as invalid, want none", dropped, invalid)
+				if d, i := dropped.Load(), invalid.Load(); d != 0 || i != 0 {
+					t.Errorf("replicas dropped %d siblings' blocks while producing, and %d as invalid, want none", d, i)
 				}
 			})
 		})
@@ -102,6 +100,7 @@ func TestSingleProducerChain(t *testing.T) {
 // On an idle chain all replicas sign the same bytes: each block is one block,
 // whoever sent it, also when the relay that leads changes.
 func TestIdleChain(t *testing.T) {
+	t.Parallel()
 	for _, mode := range []director.Mode{director.Votes, director.Passive} {
 		t.Run(mode.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -17,9 +17,10 @@ var schedules = flag.Int("schedules", 16, "random schedules of leader changes to
 // order: no two blocks of one height leave, and none that does not link. In
 // each schedule deposed leaders go on for a while, not knowing it.
 func TestRandomSchedules(t *testing.T) {
+	t.Parallel()
 	n := *schedules
-	if testing.Short() {
-		n = 10
+	if testing.Short() || raceEnabled {
+		n = min(n, 2)
 	}
 	emitted, missed := 0, 0
 	for seed := range n {

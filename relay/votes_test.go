@@ -179,14 +179,13 @@ func TestNoVotesFallBackToPassive(t *testing.T) {
 	})
 }
 
-// Producing replicas that hold one finalizer key each sign and vote for their
-// own branch when they ignore the gate: what reaches the network is one chain
-// and one vote a slot.
+// Replicas that ignore the gate each sign their own branch, and one of them
+// votes for its own too: what reaches the network is one chain.
 func TestReplicasThatIgnoreTheGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, fleetConfig{
 			relays: 1, mode: director.Votes, load: 4, dials: [][]int{{0}, {0}, {0}}, noFinalizer: true,
-			replica: func(i int, c *simnet.ReplicaConfig) { c.IgnoreVotes, c.Votes = true, true },
+			replica: func(i int, c *simnet.ReplicaConfig) { c.IgnoreVotes, c.Votes = true, i == 0 }, // a voter belongs to one process
 		})
 		defer f.close()
 		rounds(2)
