@@ -65,8 +65,8 @@ func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *r
 		c.match = max(c.match, req.PrevLogEntry+uint64(len(req.Entries)))
 	case heartbeat && c.rtt == 0:
 		c.rtt = took
-	case heartbeat:
-		c.rtt += (took - c.rtt) / 8
+	case heartbeat: // one that was under way while a process stood still tells nothing of the distance
+		c.rtt += (min(took, 2*c.rtt) - c.rtt) / 8
 	}
 	m.contacts[id] = c
 }

@@ -52,3 +52,12 @@ func (g *Group) ApplyRaw(b []byte) error { return g.running().raft.Apply(b, time
 
 // Snapshot makes this member take a snapshot now.
 func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
+
+// RoundTrips is what a leader takes the distance of a member for after heartbeats that took so long.
+func RoundTrips(took ...time.Duration) time.Duration {
+	m := newMeter(nil)
+	for _, d := range took {
+		m.note("member", time.Now(), d, &raft.AppendEntriesRequest{}, &raft.AppendEntriesResponse{Success: true})
+	}
+	return m.contacts["member"].rtt
+}
