@@ -29,8 +29,10 @@ type preflight struct {
 	ca, cert, key               string
 	dataDir, chainID            string
 	offline                     bool
+	watchFor                    time.Duration
 
 	peers []peerAddr // from peerFlags
+	seen  sighting
 }
 
 // peerAddr is a member and where its cluster.listen is reached.
@@ -60,11 +62,15 @@ From this host it tries, for what the flags name:
                connection is accepted. Without the flag the relay's own upstreams.
                nodeos tells strangers nothing: --chain-id where no relay knows it
 
+With --watch it first listens to those members, best over a round of ours, for
+blocks that standbys sign although they hear no votes.
+
 Run it on the host of each relay: what is open from there is what counts.
 
 Exit code: 0 nothing failed, 1 something failed, 2 no quorum or no answer.`,
 		Example: `  relayctl preflight
   relayctl --addr eu-1:9870,us-1:9870,ap-1:9870 preflight
+  relayctl preflight --watch 3m
   relayctl preflight --data-dir /var/lib/relayd --peer us-1=192.0.2.2:8300 --peer ap-1=192.0.2.3:8300 --ca ca.pem --cert eu-1.pem --key eu-1-key.pem
   relayctl preflight --offline --upstream seed1:9876 --upstream seed2:9876 --chain-id aca376f206b8fc25a6ed44dbdc66547c36c6c33e3a119ffbeaef943642f0e906`,
 		Args: cobra.NoArgs,
@@ -96,6 +102,7 @@ Exit code: 0 nothing failed, 1 something failed, 2 no quorum or no answer.`,
 	f.StringVar(&p.cert, "cert", "", "cluster.tls.cert of this host's member")
 	f.StringVar(&p.key, "key", "", "cluster.tls.key of this host's member")
 	f.StringVar(&p.dataDir, "data-dir", "", "data_dir of this host's member, to measure its disk")
+	f.DurationVar(&p.watchFor, "watch", 0, "listen to the members for so long; on a chain of 21 producers a round of ours comes every 126 s")
 	f.BoolVar(&p.offline, "offline", false, "ask no relay: only what the flags name")
 	return cmd
 }
@@ -127,6 +134,9 @@ func (p *preflight) validate() error {
 		}
 		p.peers = append(p.peers, peerAddr{name, addr})
 	}
+	if p.watchFor < 0 || p.watchFor > 0 && p.offline {
+		return fail(exitDegraded, "--watch %s\n  next: give a duration such as 3m, and not --offline", p.watchFor)
+	}
 	if n := len(p.ca) * len(p.cert) * len(p.key); n == 0 && p.ca+p.cert+p.key != "" {
 		return fail(exitDegraded, "--ca, --cert and --key belong together\n  next: give the three files of cluster.tls")
 	}
@@ -155,6 +165,7 @@ func (p *preflight) run(ctx context.Context) (preflightReport, error) {
 		if views, err = askAll(ctx, clients, &group); err != nil {
 			return report, err
 		}
+		p.watch(ctx, views)
 		report.down = len(views) == 0 || !views[0].status.Quorum.OK || views[0].status.Leader == ""
 	}
 	var st control.Status
@@ -162,7 +173,7 @@ func (p *preflight) run(ctx context.Context) (preflightReport, error) {
 		st = views[0].status
 		left := problems(slices.Clone(st.Problems))
 		report.RoundTrips = judgeGroup(&group, views, &left)
-		report.NotChecked = append(report.NotChecked, judgeReplicas(&group, st, &left)...)
+		report.NotChecked = append(report.NotChecked, judgeReplicas(&group, st, p.seen, &left)...)
 		left.rest(&group)
 	}
 	var wg sync.WaitGroup

@@ -20,7 +20,10 @@ const (
 )
 
 // view is the group as one member sees it.
-type view struct{ status control.Status }
+type view struct {
+	status control.Status
+	client *control.Client
+}
 
 // askAll asks every address of --addr, and puts the view that knows most first: the leader's, else one with a quorum.
 func askAll(ctx context.Context, clients []*control.Client, c *checks) ([]view, error) {
@@ -38,7 +41,7 @@ func askAll(ctx context.Context, clients []*control.Client, c *checks) ([]view, 
 				parts[i].fail("relay at "+client.Addr(), remedy, "%s", message)
 				return
 			}
-			views[i] = &view{st}
+			views[i] = &view{st, client}
 			parts[i].ok("relay at "+client.Addr(), "%s answers, version %s", st.Node, orDash(st.Version))
 		})
 	}
@@ -53,6 +56,12 @@ func askAll(ctx context.Context, clients []*control.Client, c *checks) ([]view, 
 			out = append(out, *v)
 		}
 	}
+	sortViews(out)
+	return out, nil
+}
+
+// sortViews puts the view that knows most first.
+func sortViews(views []view) {
 	rank := func(v view) int {
 		switch st := v.status; {
 		case st.Quorum.OK && st.Leader == st.Node:
@@ -62,8 +71,7 @@ func askAll(ctx context.Context, clients []*control.Client, c *checks) ([]view, 
 		}
 		return 2
 	}
-	slices.SortStableFunc(out, func(a, b view) int { return cmp.Compare(rank(a), rank(b)) })
-	return out, nil
+	slices.SortStableFunc(views, func(a, b view) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
 // problems are those of a status that no check has taken up yet. What is degraded is decided in one place, by the relay: it

@@ -27,7 +27,7 @@ type connected struct {
 }
 
 // judgeReplicas looks at the nodeos behind the relays, and returns what could not be looked at.
-func judgeReplicas(c *checks, st control.Status, left *problems) (untold []string) {
+func judgeReplicas(c *checks, st control.Status, seen sighting, left *problems) (untold []string) {
 	var replicas, observers []connected
 	for _, m := range st.Members {
 		if m.Role == control.RoleUnreachable {
@@ -48,7 +48,7 @@ func judgeReplicas(c *checks, st control.Status, left *problems) (untold []strin
 		untold = append(untold, "versions of the replicas: the relays do not tell them")
 	}
 	if len(replicas) > 0 {
-		judgeGate(c, st, replicas, observers)
+		judgeGate(c, st, seen, replicas, observers)
 	}
 	judgeObservers(c, st, observers)
 	judgeAlarms(c, st)
@@ -96,7 +96,7 @@ func judgeReleases(c *checks, list []connected, mode control.Mode) bool {
 
 // judgeGate looks whether standbys are silent: each block of theirs that had to be refused was signed by a nodeos that
 // hears votes in some other way, or does not mind hearing none.
-func judgeGate(c *checks, st control.Status, replicas, observers []connected) {
+func judgeGate(c *checks, st control.Status, seen sighting, replicas, observers []connected) {
 	const what = "vote gate"
 	if st.Mode != control.ModeVotes {
 		c.warn(what, "on a Savanna chain set failover.mode: votes; before Savanna there is nothing to gate by",
@@ -109,13 +109,13 @@ func judgeGate(c *checks, st control.Status, replicas, observers []connected) {
 	}
 	refused := refusedStandbys(st)
 	quiet := true
-	seen := map[string]bool{}
+	told := map[string]bool{}
 	for _, r := range append(slices.Clone(replicas), observers...) {
 		n := refused[r.Name]
-		if n == 0 || seen[r.Name] || r.Active {
+		if n == 0 || told[r.Name] || r.Active {
 			continue
 		}
-		seen[r.Name], quiet = true, false
+		told[r.Name], quiet = true, false
 		switch {
 		case r.Observer:
 			c.fail(what, "take producer-name and the signing key out of its config.ini, or its name out of downstream.observers",
@@ -131,19 +131,31 @@ func judgeGate(c *checks, st control.Status, replicas, observers []connected) {
 	}
 	switch {
 	case !quiet:
+	case seen.err != nil:
+		c.warn(what, "try again; the log of the member says why", "listening failed: %v", seen.err)
+	case seen.span > 0 && !seen.ours:
+		c.warn(what, "watch longer, over a round of ours: relayctl status says when it comes", "no block of ours left within %s", seen.span)
+	case seen.span > 0:
+		c.ok(what, "no standby signed a block within %s", seen.span)
 	case st.Round == nil && st.Forwarded == nil:
 		c.warn(what, "watch a round of ours, then look again", "no round of ours was seen yet")
+	case st.Counters.Refused > 0 && !slices.ContainsFunc(st.Events, isRefusal):
+		c.warn(what, "relayctl preflight --watch 3m tells, over a round of ours; so does the leader's log: block refused",
+			"%s refused since %s started; not told whose", blocksText(int(min(st.Counters.Refused, 1<<30))), st.Node)
 	default:
 		c.ok(what, "no standby signed a block lately")
 	}
 }
 
+func isRefusal(e control.Event) bool { return e.Kind == control.KindRefused }
+
 // refusedStandbys counts the refused blocks of each replica, without those that a standby could not help signing: soon
 // after it was active, or after another member took the lead.
 func refusedStandbys(st control.Status) map[string]int {
 	count := map[string]int{}
+	told := map[string]bool{} // two members may refuse one block
 	for _, e := range st.Events {
-		if e.Kind != control.KindRefused || st.Time.Sub(e.Time) > gateWindow {
+		if !isRefusal(e) || st.Time.Sub(e.Time) > gateWindow {
 			continue
 		}
 		switch e.Reason {
@@ -155,7 +167,8 @@ func refusedStandbys(st control.Status) map[string]int {
 			change := o.Kind == control.KindActive || o.Kind == control.KindLeader || o.Kind == control.KindReplicaUp && o.Source == e.Source
 			return change && !o.Time.After(e.Time) && e.Time.Sub(o.Time) < gateSettles
 		})
-		if !settling {
+		if key := e.Source + " " + e.BlockID; !settling && (e.BlockID == "" || !told[key]) {
+			told[key] = true
 			count[e.Source]++
 		}
 	}

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -185,6 +187,8 @@ func TestPreflightCommand(t *testing.T) {
 		{"--ca", "ca.pem"},
 		{"--cert", "a", "--key", "b"},
 		{"--chain-id", "aca3"},
+		{"--watch", "-1s"},
+		{"--offline", "--data-dir", "x", "--watch", "1s"},
 		{"--chain-id", strings.Repeat("x", 64)},
 		append([]string{"--offline"}, strings.Fields(strings.Repeat("--port x:1 ", maxProbes+1))...),
 	} {
@@ -211,9 +215,14 @@ func TestPreflightGate(t *testing.T) {
 		events []control.Event
 		want   []level
 	}{
-		"nothing refused":         {nil, []level{levelOK}},
-		"one block":               {[]control.Event{refused(time.Second, "nodeos-c", "height")}, []level{levelWarn}},
-		"a round":                 {[]control.Event{refused(1, "nodeos-c", "height"), refused(2, "nodeos-c", "unlinked"), refused(3, "nodeos-c", "source")}, []level{levelFail}},
+		"nothing refused": {nil, []level{levelOK}},
+		"one block":       {[]control.Event{refused(time.Second, "nodeos-c", "height")}, []level{levelWarn}},
+		"a round":         {[]control.Event{refused(1, "nodeos-c", "height"), refused(2, "nodeos-c", "unlinked"), refused(3, "nodeos-c", "source")}, []level{levelFail}},
+		"refused by three": {[]control.Event{
+			{Time: at(), Kind: control.KindRefused, Source: "nodeos-c", Reason: "height", BlockID: "aa", Node: "eu-1"},
+			{Time: at(), Kind: control.KindRefused, Source: "nodeos-c", Reason: "unlinked", BlockID: "aa", Node: "us-1"},
+			{Time: at(), Kind: control.KindRefused, Source: "nodeos-c", Reason: "unlinked", BlockID: "aa", Node: "ap-1"},
+		}, []level{levelWarn}},
 		"two standbys":            {[]control.Event{refused(1, "nodeos-c", "height"), refused(2, "nodeos-b", "source")}, []level{levelWarn, levelWarn}},
 		"an observer":             {[]control.Event{refused(1, "fin-1", "source")}, []level{levelFail}},
 		"the active one":          {[]control.Event{refused(1, "nodeos-a", "source")}, []level{levelOK}},
@@ -233,6 +242,11 @@ func TestPreflightGate(t *testing.T) {
 		})
 	}
 	st := ready()
+	st.Counters.Refused = 7
+	wantGrades(t, fly(t, &preflight{}, st), "vote gate", levelWarn) // somebody's
+	st.Events = []control.Event{refused(time.Hour, "nodeos-c", "source")}
+	wantGrades(t, fly(t, &preflight{}, st), "vote gate", levelOK) // told, and long ago
+	st = ready()
 	st.Node = "us-1"
 	wantGrades(t, fly(t, &preflight{}, st), "vote gate", levelWarn) // it cannot know
 	st = ready()
@@ -326,5 +340,73 @@ func TestPreflightHandshakes(t *testing.T) {
 			return change(func(r *upstream.Report) { r.ClockOffset = off }), nil
 		}})
 		wantGrades(t, r, "clock of this host", want)
+	}
+}
+
+// noisy is a leader whose events a test makes.
+type noisy struct {
+	*fakeNode
+	events chan control.Event
+}
+
+func (n noisy) Events(context.Context) <-chan control.Event { return n.events }
+
+// TestPreflightWatch listens to the leader for what its status does not tell.
+func TestPreflightWatch(t *testing.T) {
+	for name, test := range map[string]struct {
+		kinds []control.Kind
+		want  []level
+	}{
+		"nothing happens":   {nil, []level{levelWarn}},
+		"the active speaks": {[]control.Kind{control.KindForwarded}, []level{levelOK}},
+		"a standby too":     {[]control.Kind{control.KindForwarded, control.KindRefused}, []level{levelFail}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			st := ready()
+			st.Upstreams, st.Time = nil, time.Now()
+			node := noisy{&fakeNode{status: func(int) control.Status { return st }}, make(chan control.Event)}
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			defer wg.Wait()
+			defer stop()
+			wg.Go(func() {
+				if err := control.New(control.Config{Node: node}).Run(ctx, ln); err != nil {
+					t.Error(err)
+				}
+			})
+			wg.Go(func() {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for i := 0; ; i++ {
+					select {
+					case <-tick.C:
+					case <-ctx.Done():
+						return
+					}
+					for _, kind := range test.kinds {
+						select {
+						case node.events <- control.Event{Kind: kind, Time: time.Now(), Source: "nodeos-b", Reason: "height", BlockID: fmt.Sprint(i)}:
+						case <-ctx.Done():
+							return
+						}
+					}
+				}
+			})
+			var errs bytes.Buffer
+			p := &preflight{app: newApp(&bytes.Buffer{}, &errs), inspect: handshakes, watchFor: 400 * time.Millisecond}
+			p.app.addr = ln.Addr().String()
+			r, err := p.run(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			wantGrades(t, r, "vote gate", test.want...)
+			if got := errs.String(); got != "listening to eu-1 for 400ms\n" {
+				t.Errorf("told %q", got)
+			}
+		})
 	}
 }
