@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
@@ -89,7 +91,9 @@ func (a api) Blocks(limit int) []control.Block {
 		}
 		out = append(out, c)
 	}
-	return out
+	out = append(out, a.m.journal.refusals()...)
+	slices.SortStableFunc(out, func(x, y control.Block) int { return cmp.Compare(y.Num, x.Num) })
+	return out[:min(len(out), limit)]
 }
 
 // Events implements control.Node.

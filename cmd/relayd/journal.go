@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +17,9 @@ import (
 const (
 	// recentEvents is how many events status shows.
 	recentEvents = 50
+	// recentRefusals is how many of them are refusals: those come by the round,
+	// and must not crowd out the rest.
+	recentRefusals = 24
 	// eventBacklog bounds the events waiting for the API.
 	eventBacklog = 256
 )
@@ -32,7 +36,8 @@ type journal struct {
 
 	mu       sync.Mutex
 	counters control.Counters
-	recent   []control.Event // newest last
+	recent   []control.Event // newest last, but refusals
+	refused  []control.Event // newest last
 	round    round
 	active   string
 	markAt   time.Time
@@ -56,9 +61,12 @@ func (j *journal) observe(r relay.Record) {
 	e, ok := j.event(r)
 	if ok {
 		e.Time, e.Node = r.At, j.cfg.Node
-		if e.Kind != control.KindForwarded && e.Kind != control.KindRefused {
-			j.recent = append(j.recent, e)
-			j.recent = j.recent[max(0, len(j.recent)-recentEvents):]
+		switch e.Kind {
+		case control.KindForwarded:
+		case control.KindRefused:
+			j.refused = keepLast(j.refused, e, recentRefusals)
+		default:
+			j.recent = keepLast(j.recent, e, recentEvents)
 		}
 		if j.listener != nil {
 			select {
@@ -245,12 +253,31 @@ func (j *journal) missedBetween(from, to time.Time) int {
 	return n
 }
 
+// keepLast appends e to a list of at most n.
+func keepLast(list []control.Event, e control.Event, n int) []control.Event {
+	list = append(list, e)
+	return list[max(0, len(list)-n):]
+}
+
+// refusals are the last refused blocks, the newest first.
+func (j *journal) refusals() []control.Block {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	out := make([]control.Block, 0, len(j.refused))
+	for _, e := range slices.Backward(j.refused) {
+		out = append(out, control.Block{
+			Num: e.Num, ID: e.BlockID, Slot: e.Slot, SlotTime: j.clock.TimeOf(wire.Slot(e.Slot)),
+			State: control.BlockRefused, Source: e.Source, Reason: e.Reason, Seen: e.Time,
+		})
+	}
+	return out
+}
+
 // snapshot is what status shows of the journal.
 func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, markAt time.Time) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	for i := len(j.recent) - 1; i >= 0; i-- {
-		events = append(events, j.recent[i])
-	}
+	events = slices.Concat(j.recent, j.refused)
+	slices.SortStableFunc(events, func(a, b control.Event) int { return b.Time.Compare(a.Time) })
 	return j.counters, events, j.round.view(now), j.markAt
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
@@ -178,6 +179,7 @@ func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 		}
 		c.Replicas = append(c.Replicas, control.Replica{
 			Name: r.Name, NodeID: short(r.ID), Active: r.Active, Observer: r.Observer, Behind: r.Behind, Syncing: r.Syncing,
+			Version: strconv.Itoa(r.Version),
 		})
 	}
 	return note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g)}
