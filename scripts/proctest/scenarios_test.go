@@ -46,7 +46,7 @@ func TestGroup(t *testing.T) {
 // late; only the last two of a round may be lost.
 func (g *group) kills() {
 	var trials []trial
-	for range runs(3, 100) {
+	for range runs(2, 100) {
 		leader, at := g.strike()
 		g.relays[leader].kill()
 		trials = append(trials, g.measured(trial{at: at, what: "kill of " + leader}))
@@ -64,7 +64,7 @@ func (g *group) kills() {
 func (g *group) stepDowns() {
 	var trials []trial
 	var took, gap []time.Duration
-	for range runs(4, 100) {
+	for range runs(2, 100) {
 		leader, at := g.strike()
 		out, code := g.relays[leader].ctl(g.t, "--json", "step-down", "--now")
 		var d control.StepDown
