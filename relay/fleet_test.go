@@ -195,7 +195,7 @@ func (m *member) start() {
 		},
 	})
 	f.group.mu.Lock()
-	m.node = node
+	m.node, m.cut = node, false
 	f.group.deliver(m)
 	f.group.mu.Unlock()
 	m.stop = func() {
@@ -297,7 +297,7 @@ func (m *member) lead(term uint64, hang bool) {
 	go func() {
 		defer close(l.ended)
 		err := node.Lead(ctx, term, &proposer{f.group, m, term, hang})
-		if now, t := f.group.current(); ctx.Err() == nil && now == m && t == term {
+		if now, t := f.group.current(); ctx.Err() == nil && now == m && t == term && !m.dead.Load() {
 			f.t.Errorf("%s: the group's leader gave up in term %d: %v", m.name, term, err)
 		}
 	}()
@@ -325,10 +325,10 @@ func (f *fleet) appoint(m *member, gap time.Duration) {
 // kill ends a relay as kill -9 does: its sockets are gone at once.
 func (m *member) kill() {
 	m.dead.Store(true)
-	m.f.mem.Kill(m.name)
 	m.f.group.mu.Lock()
-	m.node = nil
+	m.node, m.cut = nil, true // what it proposes while it falls is not heard
 	m.f.group.mu.Unlock()
+	m.f.mem.Kill(m.name)
 	m.resign()
 	m.stop()
 	m.running.Wait()
