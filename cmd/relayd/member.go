@@ -100,7 +100,7 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 		cfg.Ready = m.ready
 		cfg.Usefulness = m.usefulnessClasses
 		cfg.RTT = m.worstRTT
-		cfg.MinTenure = minTenure
+		cfg.MinTenure, cfg.HoldOff = minTenure, holdOff
 	}
 	group, err := cluster.Open(cfg)
 	if err != nil {

@@ -302,7 +302,7 @@ func (m *member) share(ctx context.Context) error {
 	defer tick.Stop()
 	var probed time.Time
 	for {
-		if now := time.Now(); now.Sub(probed) >= probeEvery {
+		if now := time.Now(); now.Sub(probed) >= probeEvery || m.group.Status().Role == "leader" {
 			probed = now
 			m.probe(ctx)
 		}

@@ -13,14 +13,16 @@ import (
 )
 
 const (
-	// probeEvery is how often a member finds out whether it can reach an
-	// upstream.
+	// probeEvery is how often a follower finds out whether it can reach an
+	// upstream. A leader looks at each note, and hears it for nothing.
 	probeEvery = time.Second
 	// probeLimit bounds one probe.
-	probeLimit = 700 * time.Millisecond
+	probeLimit = 500 * time.Millisecond
 	// heardLately is how long ago an upstream must have said something for a
 	// leader to need no probe: the network speaks twice a second.
-	heardLately = 1500 * time.Millisecond
+	heardLately = time.Second
+	// holdOff is how long a leader must have been the less useful one.
+	holdOff = 250 * time.Millisecond
 	// minTenure is how long a leader leads before it may be found less useful
 	// than another: long enough to connect, short enough for a round.
 	minTenure = 3 * time.Second

@@ -45,8 +45,13 @@ func (w *Network) replica(cfg ReplicaConfig, producers []wire.Name, votes bool) 
 	}
 	if votes {
 		for _, s := range w.cfg.Ours {
-			if name, err := wire.ParseName(s); err == nil {
-				node.Voters = append(node.Voters, w.voter(name))
+			name, err := wire.ParseName(s)
+			if err != nil {
+				continue
+			}
+			// Each host has a safety file of its own, also where two share a key.
+			if v, ok := NewVoter(w.Chain, name); ok {
+				node.Voters = append(node.Voters, v)
 			}
 		}
 	}
