@@ -11,31 +11,54 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// A new leader may not take the next block of a source that it has not watched
-// for long enough, looks at it again at every tick, and says so once.
-func TestRefusalsAreToldOnce(t *testing.T) {
+// A relay that was restarted a moment before it takes over, as in a rolling
+// upgrade: the replicas have just reconnected, with the mark's block as their
+// head. That proves that its child is still to be built, and nothing is lost.
+func TestSuccessorRestartedAMomentBefore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}, finalizer: []int{0, 1}, seed: 5})
 		defer f.close()
 		rounds(2)
-		for range 3 {
-			f.awaitSlot(2, 0)
-			first, second := f.members[0], f.members[1]
-			second.kill()
-			second.start()
-			for second.attached() < len(f.replicas) {
-				time.Sleep(10 * time.Millisecond)
-			}
-			first.kill()
-			f.appoint(second, 300*time.Millisecond)
-			time.Sleep(3 * time.Second)
-			first.start()
-			rounds(1)
-			f.appoint(first, 0)
-			rounds(1)
+		f.net.Oracle.Begin(f.now())
+		f.restartInTurn()
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.Missed != 0 || got.SlotsOurs < 36 {
+			t.Errorf("report=%+v, want nothing lost", brief(got))
 		}
+	})
+}
+
+// Where all replicas sign, those of the standbys are refused and offered again
+// at every tick: each is told of once.
+func TestRefusalsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 2, mode: director.Passive, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}, finalizer: []int{0, 1}, seed: 5})
+		defer f.close()
+		rounds(2)
+		f.restartInTurn()
 		f.refusedOnce()
 	})
+}
+
+// restartInTurn restarts the follower, and a moment later kills the leader,
+// three times in the middle of a round of ours.
+func (f *fleet) restartInTurn() {
+	for range 3 {
+		f.awaitSlot(2, 0)
+		first, second := f.members[0], f.members[1]
+		second.kill()
+		second.start()
+		for second.attached() < len(f.replicas) {
+			time.Sleep(10 * time.Millisecond)
+		}
+		first.kill()
+		f.appoint(second, 300*time.Millisecond)
+		time.Sleep(3 * time.Second)
+		first.start()
+		rounds(1)
+		f.appoint(first, 0)
+		rounds(1)
+	}
 }
 
 // attached counts the replicas that are connected to the relay.

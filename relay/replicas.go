@@ -23,6 +23,9 @@ type replica struct {
 	// by both cannot have been missed.
 	since uint64
 	head  uint32
+	// headID is that head. A nodeos whose head it is has no child of it yet: its
+	// own child would be its head (p2p notes, 7.4).
+	headID wire.ID
 	// syncing: too far behind for the ring; it gets blocks by sync_request and
 	// nothing live (p2p notes, 4.3 iii).
 	syncing bool
@@ -87,7 +90,7 @@ func (h *hub) replicaUp(d *downstream.Replica) {
 	h.sourceOf(r.id, r.name, r.observer).local = r
 	h.record(Record{Kind: ReplicaUp, Source: r.id, Name: r.name, Text: d.Addr().String()})
 	hs := d.Handshake()
-	r.head = hs.HeadNum
+	r.head, r.headID = hs.HeadNum, hs.HeadID
 	h.cfg.Chain.Hear(hs.ChainID)
 	h.locate(r, &hs)
 	h.sendAttach(r)
@@ -150,6 +153,9 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 // A block that is new to this relay alone, because it started late, is not
 // enough: the replica had it, and more, when it connected.
 func (h *hub) watched(r *replica, previous wire.ID) bool {
+	if previous == r.headID {
+		return true // when it connected, its child was still to be built
+	}
 	p := h.ring.Get(previous)
 	return p != nil && p.Seen > r.since && p.Block.Num() > r.head
 }
