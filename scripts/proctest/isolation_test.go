@@ -32,7 +32,7 @@ func (g *group) isolations() {
 		g.t.Logf("the leader is cut off from %s:", cut.from)
 		r, lost := g.verdict(trials)
 		if most := 2 * len(trials); len(lost) > most {
-			g.t.Errorf("%d of %d slots lost by cutting %d leaders off from %s, want at most %d", len(lost), r.SlotsOurs, len(trials), cut.from, most)
+			g.overLimit("%d of %d slots lost by cutting %d leaders off from %s, want at most %d", len(lost), r.SlotsOurs, len(trials), cut.from, most)
 		}
 	}
 }

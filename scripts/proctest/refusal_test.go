@@ -59,13 +59,13 @@ func (g *group) strangers() {
 	g.fourth()
 	name, after := g.leads()
 	if name != leader || after.Term != before.Term {
-		t.Errorf("%s led in term %d, then %s in term %d: strangers have disturbed the group", leader, before.Term, name, after.Term)
+		g.overLimit("%s led in term %d, then %s in term %d: strangers have disturbed the group", leader, before.Term, name, after.Term)
 	}
 	if t.Failed() {
 		t.Logf("log of %s meanwhile:\n%s", leader, said)
 	}
 	if _, lost := g.verdict(nil); len(lost) > 0 {
-		t.Errorf("%d slots lost by strangers", len(lost))
+		g.overLimit("%d slots lost by strangers", len(lost))
 	}
 }
 

@@ -55,7 +55,7 @@ func (g *group) kills() {
 	_, lost := g.verdict(trials)
 	for _, s := range lost {
 		if s.Index < roundSlots-2 {
-			g.t.Errorf("slot %d of its round is lost by a kill of the leader, want none before the last two", s.Index)
+			g.overLimit("slot %d of its round is lost by a kill of the leader, want none before the last two", s.Index)
 		}
 	}
 }
@@ -89,7 +89,7 @@ func (g *group) stepDowns() {
 		g.t.Logf("hand-over: took %s; gap %s", spread(took), spread(gap))
 	}
 	if _, lost := g.verdict(trials); len(lost) > 0 {
-		g.t.Errorf("%d slots lost by step-downs, want none", len(lost))
+		g.overLimit("%d slots lost by step-downs, want none", len(lost))
 	}
 }
 

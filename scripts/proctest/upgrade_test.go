@@ -17,6 +17,6 @@ func (g *group) upgrades() {
 		}
 	}
 	if _, lost := g.verdict(trials); len(lost) > 0 {
-		g.t.Errorf("%d slots lost by restarts, want none", len(lost))
+		g.overLimit("%d slots lost by restarts, want none", len(lost))
 	}
 }

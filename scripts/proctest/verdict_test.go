@@ -132,3 +132,16 @@ func spread(d []time.Duration) string {
 	fmt.Fprintf(&b, "n %d, min %s, p50 %s, p90 %s, p99 %s, max %s", len(d), d[0].Round(time.Millisecond), at(50), at(90), at(99), d[len(d)-1].Round(time.Millisecond))
 	return b.String()
 }
+
+// overLimit reports that something took longer, or cost more slots, than is
+// promised. That fails a run that measures (THINRELAY_E2E). In a short run, on
+// a machine that does other things as well, it is a line to read: an election
+// takes as long as the machine makes it. Double or unlinked blocks fail always.
+func (g *group) overLimit(format string, args ...any) {
+	g.t.Helper()
+	if long {
+		g.t.Errorf(format, args...)
+		return
+	}
+	g.t.Logf("over the limit: "+format, args...)
+}
