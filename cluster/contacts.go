@@ -25,7 +25,7 @@ type contact struct {
 
 // meter is raft's transport with an eye on the answers: raft tells neither how far away nor how far behind a follower is.
 type meter struct {
-	*raft.NetworkTransport
+	*inbox
 
 	mu       sync.Mutex
 	term     uint64
@@ -33,13 +33,13 @@ type meter struct {
 }
 
 func newMeter(t *raft.NetworkTransport) *meter {
-	return &meter{NetworkTransport: t, contacts: make(map[raft.ServerID]contact)}
+	return &meter{inbox: newInbox(t), contacts: make(map[raft.ServerID]contact)}
 }
 
 // AppendEntries sends entries or, without any, a heartbeat.
 func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	start := time.Now()
-	if err := m.NetworkTransport.AppendEntries(id, target, req, resp); err != nil {
+	if err := m.inbox.AppendEntries(id, target, req, resp); err != nil {
 		return err
 	}
 	m.note(id, time.Now(), time.Since(start), req, resp)

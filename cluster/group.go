@@ -19,6 +19,7 @@ type Group struct {
 	cfg       Config
 	log       hclog.Logger
 	handovers chan *handover
+	gone      chan string // names of leaders that are gone, see LeaderGone
 	changed   broadcast
 	ops       sync.WaitGroup // futures being waited for
 	fatal     func(error)    // ends Run
@@ -56,6 +57,7 @@ func Open(cfg Config) (*Group, error) {
 		cfg:       cfg,
 		log:       cfg.Logger,
 		handovers: make(chan *handover),
+		gone:      make(chan string, 1),
 		store:     store,
 		identity:  store.Identity(),
 		waiting:   "not started",

@@ -29,10 +29,9 @@ const (
 
 // node is a running Raft node.
 type node struct {
-	raft      *raft.Raft
-	id        raft.ServerID
-	meter     *meter
-	transport *raft.NetworkTransport
+	raft  *raft.Raft
+	id    raft.ServerID
+	meter *meter
 
 	mu       sync.Mutex
 	timeouts Timeouts
@@ -77,7 +76,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          g.log.Named("raft"),
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), transport: transport, meter: newMeter(transport), timeouts: t}
+	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport), timeouts: t}
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
@@ -91,7 +90,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	var err error
 	n.raft, err = raft.NewRaft(c, g.cfg.FSM, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
 	if err != nil {
-		return nil, fmt.Errorf("start raft: %w", joinClose(err, transport.Close))
+		return nil, fmt.Errorf("start raft: %w", joinClose(err, n.meter.Close))
 	}
 	return n, nil
 }

@@ -80,6 +80,7 @@ func (g *Group) run(ctx context.Context, cancel context.CancelCauseFunc, lead Le
 	defer cancel(ErrStopped)
 	background.Go(func() { g.observe(ctx, n) })
 	background.Go(func() { g.tend(ctx, n, &f, cancel) })
+	background.Go(func() { g.succeed(ctx, n) })
 	for {
 		changed := g.changed.wait()
 		if term, ok := n.leading(); ok {
@@ -184,7 +185,7 @@ func (g *Group) stop() error {
 	settled := within(stopTimeout, g.ops.Wait)
 	stopping := n.raft.Shutdown()
 	// Then the transport, or stopping waits for calls under way; then raft itself, then what it writes to.
-	err := n.transport.Close()
+	err := n.meter.Close()
 	done := make(chan error, 1)
 	go func() { done <- stopping.Error() }()
 	timer := time.NewTimer(stopTimeout)

@@ -55,6 +55,10 @@ type Config struct {
 	// half. A change of leader is followed at once. Default 50 ms and 1 s.
 	MinBackoff, MaxBackoff time.Duration
 
+	// Gone, if not nil, is told by Run that the leader's process has ended, as far as can be seen from here: its feed ended by
+	// itself, and at once no new stream could be opened. It must not block.
+	Gone func(name string)
+
 	// MaxStreams bounds the streams one member may have open here, of all purposes. Default 16.
 	MaxStreams int
 }

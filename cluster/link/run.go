@@ -12,7 +12,7 @@ import (
 // target names the leader; an empty name or address means that there is none, or that it is us: then there is no feed. A
 // receive from changed, or at the latest a second, makes Run ask again. handle owns the stream while it runs, and must
 // return soon after its context ends (the stream is closed then, too). When it returns, the stream is closed and opened
-// again after a pause.
+// again: at once the first time, for the leader may be gone (see [Config]), after a pause from then on.
 func (l *Link) Run(
 	ctx context.Context,
 	target func() (name, address string),
@@ -23,28 +23,37 @@ func (l *Link) Run(
 	defer w.tick.Stop()
 	w.look()
 	pause := l.cfg.MinBackoff
+	lost := false // the feed before was up, and ended by itself
 	for ctx.Err() == nil {
 		if !w.known() {
 			w.wait(ctx, nil)
-			pause = l.cfg.MinBackoff
+			pause, lost = l.cfg.MinBackoff, false
 			continue
 		}
 		began := time.Now()
 		over := make(chan struct{})
 		feedCtx, cancel := context.WithCancelCause(ctx)
 		name, address := w.name, w.address
+		linked := false
 		go func() {
 			defer close(over)
-			l.feed(feedCtx, name, address, handle)
+			linked = l.feed(feedCtx, name, address, handle)
 		}()
 		moved := w.wait(ctx, over)
 		cancel(ErrLeaderChanged)
 		<-over
 		switch {
-		case moved:
-			pause = l.cfg.MinBackoff
+		case moved || ctx.Err() != nil:
+			pause, lost = l.cfg.MinBackoff, false
 			continue
-		case time.Since(began) >= steadyAfter:
+		case linked && !lost && time.Since(began) >= l.cfg.MinBackoff: // shorter: it was refused
+			lost = true
+			continue
+		case lost && !linked && l.cfg.Gone != nil:
+			l.cfg.Gone(name)
+		}
+		lost = false
+		if time.Since(began) >= steadyAfter {
 			pause = l.cfg.MinBackoff
 		}
 		if w.pause(ctx, pause/2+rand.N(pause/2+1)) {
@@ -56,14 +65,14 @@ func (l *Link) Run(
 	return nil
 }
 
-// feed is one feed, from dial to end.
-func (l *Link) feed(ctx context.Context, name, address string, handle func(context.Context, net.Conn, string) error) {
+// feed is one feed, from dial to end. It reports whether there was a stream.
+func (l *Link) feed(ctx context.Context, name, address string, handle func(context.Context, net.Conn, string) error) bool {
 	conn, err := l.Open(ctx, name, address, Feed)
 	if err != nil {
 		if ctx.Err() == nil {
 			l.warn("cannot link to the leader", name, address, err)
 		}
-		return
+		return false
 	}
 	l.log.Debug("linked to the leader", "leader", name, "address", address)
 	release := closeWith(ctx, conn)
@@ -73,6 +82,7 @@ func (l *Link) feed(ctx context.Context, name, address string, handle func(conte
 	if ctx.Err() == nil {
 		l.warn("lost the link to the leader", name, address, err)
 	}
+	return true
 }
 
 func (l *Link) warn(message, name, address string, err error) {

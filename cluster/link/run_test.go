@@ -296,3 +296,58 @@ func TestOverTransport(t *testing.T) {
 		}
 	})
 }
+
+// A leader that is gone is told of after one dial, which comes at once; one that is there, or that cannot be seen, is not.
+func TestGone(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		happen func(n *memnet.Network, served net.Conn)
+		want   time.Duration // 0: never
+	}{
+		{"killed", func(n *memnet.Network, _ net.Conn) { n.Kill("b") }, 60 * time.Millisecond},
+		{"it hangs up", func(_ *memnet.Network, served net.Conn) { served.Close() }, 0},
+		{"cut off", func(n *memnet.Network, _ net.Conn) { n.CutBoth("a", "b") }, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := memnet.New()
+				n.SetDefaultDelay(20 * time.Millisecond)
+				a, b := open(t, n, "a"), open(t, n, "b")
+				served := make(chan net.Conn, 10)
+				background(t, func(ctx context.Context) error {
+					_ = link.New(link.Config{Listener: b}).Serve(ctx, func(ctx context.Context, name string, p link.Purpose, conn net.Conn) error {
+						served <- conn
+						return hold(ctx, name, p, conn)
+					}) // a kill ends it
+					return nil
+				})
+				l := newLeader("b")
+				gone := make(chan time.Time, 10)
+				background(t, func(ctx context.Context) error {
+					return link.New(link.Config{Dialer: a, Gone: func(name string) {
+						if name != "b" {
+							t.Errorf("%q is gone, want b", name)
+						}
+						gone <- time.Now()
+					}}).Run(ctx, l.target, l.changed, func(ctx context.Context, conn net.Conn, name string) error {
+						return hold(ctx, name, link.Feed, conn)
+					})
+				})
+				time.Sleep(10 * time.Second)
+				start := time.Now()
+				c.happen(n, <-served)
+				time.Sleep(10 * time.Second)
+				switch {
+				case c.want == 0 && len(gone) > 0:
+					t.Errorf("told after %s that it is gone, want never", (<-gone).Sub(start))
+				case c.want > 0 && len(gone) != 1:
+					t.Errorf("told %d times that it is gone, want once", len(gone))
+				case c.want > 0:
+					if took := (<-gone).Sub(start); took > c.want {
+						t.Errorf("told after %s, want at most %s", took, c.want)
+					}
+				}
+			})
+		})
+	}
+}

@@ -42,7 +42,10 @@ func (m *member) openGroupNet(ctx context.Context) (raft.StreamLayer, string, er
 		return nil, "", errors.Join(err, ln.Close())
 	}
 	m.close = append(m.close, tr.Close)
-	m.links = link.New(link.Config{Dialer: tr.Link(), Listener: tr.Link(), Logger: m.log.Named("link")})
+	m.links = link.New(link.Config{
+		Dialer: tr.Link(), Listener: tr.Link(), Logger: m.log.Named("link"),
+		Gone: func(leader string) { m.group.LeaderGone(leader) }, // the group is open before links run
+	})
 	return tr.Raft(), advertise, m.openGossip(ctx, advertise)
 }
 

@@ -1,0 +1,72 @@
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
+)
+
+// LeaderGone tells the group that the process of the named leader has ended, as far as can be seen from here: its streams have ended and
+// its address takes no new one. Raft would notice by silence alone, two to three heartbeat timeouts later; now the members stand for
+// election at once, one after the other, the most useful first, so that they do not split the votes. To be wrong costs what a
+// hand-over costs, and no safety: it is the election that a hand-over ends with, and terms and votes are what they always are. It
+// does not block, and does nothing when another member leads by now.
+func (g *Group) LeaderGone(name string) {
+	select {
+	case g.gone <- name:
+	default: // one is being dealt with
+	}
+}
+
+// succeed stands for election when a leader is gone.
+func (g *Group) succeed(ctx context.Context, n *node) {
+	for {
+		select {
+		case name := <-g.gone:
+			g.stand(ctx, n, name)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// stand waits for this member's turn and then stands for election, unless somebody leads.
+func (g *Group) stand(ctx context.Context, n *node, gone string) {
+	turn, term := g.turn(n, gone), n.raft.CurrentTerm()
+	if leader, _ := g.Leader(); turn < 0 || leader != gone {
+		return
+	}
+	// Long enough for the one before to win: a round trip and two writes to disk.
+	if !pause(ctx, time.Duration(turn)*n.currentTimeouts().Heartbeat/2) {
+		return
+	}
+	if leader, _ := g.Leader(); leader != "" && (leader != gone || n.raft.CurrentTerm() != term) || n.raft.State() != raft.Follower {
+		return // somebody leads: another member, or the same one again
+	}
+	g.log.Info("the leader is gone, standing for election", "leader", gone, "turn", turn)
+	n.meter.stand(ctx)
+}
+
+// turn returns how many members stand before this one when the named leader is gone, negative when this one cannot: the more useful
+// come first, then the order of names, which all agree on.
+func (g *Group) turn(n *node, gone string) int {
+	var classes map[string]int
+	if g.cfg.Usefulness != nil {
+		classes = g.cfg.Usefulness()
+	}
+	var names []string
+	for _, s := range n.servers() {
+		if name := storage.NodeOf(string(s.ID)); s.Suffrage == raft.Voter && name != gone {
+			names = append(names, name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int {
+		return cmp.Or(classes[b]-classes[a], cmp.Compare(a, b))
+	})
+	return slices.Index(names, g.cfg.Node)
+}

@@ -1,0 +1,104 @@
+package cluster_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+)
+
+// A leader's end that is seen costs one election, not the silence before it; and the members do not stand against each other.
+func TestLeaderGone(t *testing.T) {
+	for _, told := range []struct {
+		name   string
+		who    func(followers []*member) []*member
+		within time.Duration
+	}{
+		{"all", func(f []*member) []*member { return f }, 50 * time.Millisecond},
+		{"the first", func(f []*member) []*member { return f[:1] }, 50 * time.Millisecond},
+		{"the second", func(f []*member) []*member { return f[1:] }, 200 * time.Millisecond},
+	} {
+		t.Run(told.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := world3(t)
+				defer w.close()
+				for range 10 {
+					l := w.leader()
+					w.agreed(l.mustAdvance())
+					term, followers := l.group.Status().Term, w.followers(l)
+					l.kill()
+					start := time.Now()
+					for _, f := range told.who(followers) {
+						f.group.LeaderGone(l.name)
+					}
+					next := w.leader()
+					if took := time.Since(start); took > told.within {
+						t.Errorf("%s leads after %s, want at most %s", next.name, took, told.within)
+					}
+					if got := next.group.Status().Term; got != term+1 {
+						t.Errorf("term %d follows %d: the votes were split", got, term)
+					}
+					if want := told.who(followers)[0]; next != want {
+						t.Errorf("%s leads, want %s", next.name, want.name)
+					}
+					next.mustAdvance()
+					l.start()
+					w.voters(next, "a", "b", "c")
+					w.until("the one that was killed to follow", 10*time.Second, func() bool { name, _ := l.group.Leader(); return name == next.name })
+					w.agreed(next.mustAdvance())
+				}
+			})
+		})
+	}
+}
+
+// What is told of somebody who does not lead is not believed; what is wrongly told of the leader moves leadership, and that is all.
+func TestLeaderGoneWrongly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		l.mustAdvance()
+		term, followers := l.group.Status().Term, w.followers(l)
+		followers[0].group.LeaderGone(followers[1].name)
+		followers[1].group.LeaderGone("nobody")
+		l.group.LeaderGone(l.name)
+		time.Sleep(5 * time.Second) // fake time
+		if got := w.leader(); got != l || got.group.Status().Term != term {
+			t.Fatalf("%s leads in term %d, want %s in term %d still", got.name, got.group.Status().Term, l.name, term)
+		}
+		for _, f := range followers {
+			f.group.LeaderGone(l.name)
+		}
+		w.until("leadership to move", time.Second, func() bool { return w.leader() == followers[0] })
+		calls := l.history()
+		mustErr(t, calls[len(calls)-1].cause, cluster.ErrLostLeadership)
+		w.agreed(followers[0].mustAdvance())
+	})
+}
+
+// The member whose disk lacks the last entry cannot win; the next one does.
+func TestLeaderGoneBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		followers := w.followers(l)
+		w.net.Cut(l.name, followers[0].name)
+		l.mustAdvance()
+		l.kill()
+		start := time.Now()
+		for _, f := range followers {
+			f.group.LeaderGone(l.name)
+		}
+		next := w.leader()
+		if next != followers[1] {
+			t.Fatalf("%s leads, which lacks an entry", next.name)
+		}
+		if took := time.Since(start); took > 300*time.Millisecond {
+			t.Errorf("leads after %s, want one turn", took)
+		}
+		next.mustAdvance()
+	})
+}
