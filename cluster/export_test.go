@@ -55,7 +55,7 @@ func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
 
 // RoundTrips is what a leader takes the distance of a member for after heartbeats that took so long.
 func RoundTrips(took ...time.Duration) time.Duration {
-	m := newMeter(nil)
+	m := &meter{contacts: make(map[raft.ServerID]contact)}
 	for _, d := range took {
 		m.note("member", time.Now(), d, &raft.AppendEntriesRequest{}, &raft.AppendEntriesResponse{Success: true})
 	}

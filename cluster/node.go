@@ -35,6 +35,8 @@ type node struct {
 
 	mu       sync.Mutex
 	timeouts Timeouts
+
+	kept bool // the round trip is in the stable store; of tune alone
 }
 
 // leading returns the term this node leads. It reads the term on both sides of the state: while the state is
@@ -107,7 +109,9 @@ func (g *Group) initialTimeouts(ctx context.Context) Timeouts {
 		rtt = max(rtt, time.Duration(ns))
 	}
 	if rtt == 0 {
-		rtt = g.measure(ctx, peers)
+		if rtt = g.measure(ctx, peers); rtt > 0 {
+			g.keepRTT(rtt)
+		}
 	}
 	if rtt == 0 && (len(peers) > 0 || g.cfg.Expect != 1) {
 		rtt = unknownRTT
@@ -160,6 +164,10 @@ func (g *Group) tune(n *node) {
 	}
 	now := n.currentTimeouts()
 	want, change := retune(now, rtt)
+	if !n.kept || change {
+		g.keepRTT(rtt)
+		n.kept = true
+	}
 	if !change {
 		return
 	}
@@ -172,11 +180,15 @@ func (g *Group) tune(n *node) {
 	n.mu.Lock()
 	n.timeouts = want
 	n.mu.Unlock()
-	if err := g.store.Stable().SetUint64([]byte(keyRTT), uint64(rtt)); err != nil {
-		g.log.Warn("round trip not kept for the next start", "error", err)
-	}
 	g.log.Info("timeouts changed", "rtt", rtt, "heartbeat", want.Heartbeat, "lease", want.Lease)
 	if want.tight(rtt) {
 		g.log.Warn("lease is short for this distance, restart this member when it is convenient", "rtt", rtt, "lease", want.Lease)
+	}
+}
+
+// keepRTT keeps the round trip for the next start, which may come when nobody else can be reached.
+func (g *Group) keepRTT(rtt time.Duration) {
+	if err := g.store.Stable().SetUint64([]byte(keyRTT), uint64(rtt)); err != nil {
+		g.log.Warn("round trip not kept for the next start", "error", err)
 	}
 }

@@ -93,6 +93,20 @@ func TestTimeoutsFollowTheDistance(t *testing.T) {
 		if s := l.group.Status(); s.Term != term || s.Role != "leader" {
 			t.Errorf("leadership was lost for nothing: %+v", s)
 		}
+		// A start at which nobody can be asked knows from the time before.
+		lone := w.followers(l)[1]
+		if err := lone.quit(); err != nil {
+			t.Fatal(err)
+		}
+		w.net.Isolate(lone.name)
+		lone.start()
+		time.Sleep(10 * time.Second)
+		if s := lone.group.Status(); s.Timeouts.Lease < 125*ms || s.Timeouts.Lease > 300*ms {
+			t.Errorf("alone after a restart: %+v", s.Timeouts)
+		}
+		w.net.Rejoin(lone.name)
+		time.Sleep(10 * time.Second)
+
 		far = 150 * ms // as the others say
 		time.Sleep(10 * time.Second)
 		for _, m := range w.members {

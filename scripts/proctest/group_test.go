@@ -262,12 +262,15 @@ func (g *group) whole() bool {
 	return len(s.Members) == len(relayNames)
 }
 
-// attached counts the connections of our nodes that the leader knows of, at all
-// members.
+// attached counts the connections of our nodes, by what each relay says of itself: of the others it may tell what was.
 func (g *group) attached() (n int) {
-	_, s := g.leads()
-	for _, m := range s.Members {
-		n += len(m.Replicas)
+	for name, r := range g.relays {
+		s, _ := r.status()
+		for _, m := range s.Members {
+			if m.Name == name {
+				n += len(m.Replicas)
+			}
+		}
 	}
 	return n
 }
