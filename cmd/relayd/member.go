@@ -83,7 +83,7 @@ func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *
 func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 	cfg := cluster.Config{
 		Node: m.cfg.Node, DataDir: m.cfg.DataDir, Layer: layer, Advertise: advertise,
-		FSM:      fsm.New(m.node.Applied),
+		FSM:      fsm.New(m.applied),
 		Expect:   m.cfg.Cluster.BootstrapExpect,
 		Timeouts: m.timeouts(),
 		Logger:   m.log.Named("cluster"),
@@ -108,6 +108,14 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 	}
 	m.group = group
 	return nil
+}
+
+// applied passes on what the group has agreed on.
+func (m *member) applied(s fsm.State) {
+	if m.parts.applied != nil {
+		m.parts.applied(s)
+	}
+	m.node.Applied(s)
 }
 
 // timeouts are Raft's, when set by hand.

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/memberlist"
 
 	"github.com/thinrelay/thinrelay/cluster/storage"
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay"
 )
 
@@ -29,6 +30,7 @@ type parts struct {
 	clock     relay.Clock                                                     // nil: the system's
 	slot      time.Duration                                                   // 0: 500 ms
 	observe   func(relay.Record)                                              // told every record beside the log; may be nil
+	applied   func(fsm.State)                                                 // told every state of the mark before the node; may be nil
 }
 
 // systemParts are real sockets and files.

@@ -3,4 +3,4 @@
 package main
 
 // groupSchedules is how many schedules TestGroupSchedules runs unless told.
-const groupSchedules = 60
+const groupSchedules = 200

@@ -370,6 +370,12 @@ func (n *Node) Blocks() (out []*Block) {
 	return out
 }
 
+// irreversible is the node's chain up to its last irreversible block.
+func (n *Node) irreversible() (out []*Block) {
+	n.do(func() { out = append(out, n.db.log...) })
+	return out
+}
+
 // chainTo is the chain up to e. It is the loop's, or whoever's comes after it.
 func (n *Node) chainTo(e *entry) []*Block {
 	out := append([]*Block(nil), n.db.log...)

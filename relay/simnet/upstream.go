@@ -66,12 +66,12 @@ func (w *Network) Addrs() (out []string) {
 func (w *Network) KillUpstream(i int) { w.Upstream(i).Close() }
 
 // StartUpstream starts an upstream that was killed, at its old address and on
-// the chain of another node.
+// what is irreversible at another node, as from a snapshot of that.
 func (w *Network) StartUpstream(i int) error {
 	old := w.Upstream(i)
 	var blocks []*Block
 	for _, n := range w.nodes() {
-		if blocks = n.Blocks(); len(blocks) > 0 {
+		if blocks = n.irreversible(); len(blocks) > 0 {
 			break
 		}
 	}
