@@ -30,6 +30,7 @@ type fleet struct {
 	group    *group
 	members  []*member
 	replicas []*simnet.Replica
+	fin      *simnet.Replica // nil: there is none
 	mode     director.Mode
 
 	mu      sync.Mutex
@@ -144,7 +145,8 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	if cfg.noFinalizer {
 		return f
 	}
-	f.startReplica(f.net.Finalizer(simnet.ReplicaConfig{Name: "fin-1", Relays: f.addrs(cfg.finalizer)}))
+	f.fin = f.net.Finalizer(simnet.ReplicaConfig{Name: "fin-1", Relays: f.addrs(cfg.finalizer)})
+	f.startReplica(f.fin)
 	return f
 }
 

@@ -127,5 +127,10 @@ func (h *hub) endLead(l *leadership, err error) {
 	for _, r := range h.replicaSet {
 		r.muted = true
 	}
+	if h.leader != nil {
+		// The successor was found while this leadership was still ending: its roster
+		// was not for a leader, and what replicas sent since then was not passed up.
+		h.introduce(h.leader)
+	}
 	h.record(Record{Kind: Following, Term: l.term, Name: h.cfg.Name, Err: err})
 }

@@ -3,47 +3,104 @@ package relay_test
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
+	"slices"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
 )
 
-var schedules = flag.Int("schedules", 16, "random schedules of leader changes to try")
+var (
+	schedules = flag.Int("schedules", 160, "how many seeded schedules TestRandomSchedules runs")
+	firstSeed = flag.Uint64("schedules.first", 0, "the first seed")
+)
+
+const (
+	// fleetSeason is how many schedules one fleet lives through.
+	fleetSeason = 10
+	// After the last fault of a schedule a fleet may take speaksAgain until
+	// fleetBlocks blocks of ours are final.
+	speaksAgain = time.Minute
+	fleetBlocks = 6
+)
 
 // Whatever happens to relays, links, replicas and leaderships, in whatever
-// order: no two blocks of one height leave, and none that does not link. In
-// each schedule deposed leaders go on for a while, not knowing it.
+// order: no two blocks of one height leave, and none that does not link. Deposed
+// leaders go on for a while, not knowing it. A schedule is a sequence of faults of its
+// own; after it all is mended, and the fleet has to speak again. A fleet
+// lives through several.
 func TestRandomSchedules(t *testing.T) {
-	t.Parallel()
 	n := *schedules
 	if testing.Short() || raceEnabled {
-		n = min(n, 2)
+		n = min(n, 20)
 	}
-	emitted, missed := 0, 0
-	for seed := range n {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSchedule(t, uint64(seed))
-				defer s.close()
-				s.run()
-				emitted += s.emitted
-				missed += s.missed
+	began := time.Now()
+	var mu sync.Mutex
+	total := fleetCount{faults: make(map[string]int)}
+	t.Run("from", func(t *testing.T) {
+		for left, seed := n, *firstSeed; left > 0; left, seed = left-fleetSeason, seed+fleetSeason {
+			n := min(left, fleetSeason)
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					s := newSchedule(t, seed)
+					defer s.close()
+					s.run(seed, n)
+					mu.Lock()
+					defer mu.Unlock()
+					total.add(s.fleetCount)
+				})
+				if t.Failed() {
+					t.Logf("replay: go test ./relay -run TestRandomSchedules -schedules.first %d -schedules %d", seed, n)
+				}
 			})
-		})
+		}
+	})
+	fmt.Fprintln(os.Stderr, total.line(time.Since(began)))
+	t.Logf("%d slots missed", total.missed)
+}
+
+// fleetCount is what schedules have done and found.
+type fleetCount struct {
+	ran, emitted, missed, double, unlinked int
+	faults                                 map[string]int
+}
+
+func (a *fleetCount) add(b fleetCount) {
+	a.ran += b.ran
+	a.emitted += b.emitted
+	a.missed += b.missed
+	a.double += b.double
+	a.unlinked += b.unlinked
+	for kind, n := range b.faults {
+		a.faults[kind] += n
 	}
-	t.Logf("%d schedules: %d blocks emitted, %d slots missed", n, emitted, missed)
+}
+
+// line is what scripts/schedules.sh adds up. The group behind a fleet is a
+// stand-in, so nothing is said of its mark.
+func (a *fleetCount) line(took time.Duration) string {
+	line := fmt.Sprintf("schedules tier=fleets n=%d double=%d unlinked=%d lowered=0 blocks=%d seconds=%.1f", a.ran, a.double, a.unlinked, a.emitted, took.Seconds())
+	for _, kind := range slices.Sorted(maps.Keys(a.faults)) {
+		line += fmt.Sprintf(" fault.%s=%d", kind, a.faults[kind])
+	}
+	return line
 }
 
 // schedule is a fleet and the things that happen to it.
 type schedule struct {
 	*fleet
-	rng             *rand.Rand
-	emitted, missed int
-	log             []string
-	stale           []*staleLeader
+	fleetCount
+	rng   *rand.Rand
+	log   []string
+	stale []*staleLeader
+	held  []*simnet.Node
 }
 
 // staleLeader is a relay that goes on leading although the group has moved on.
@@ -69,50 +126,88 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	if rng.IntN(2) == 0 {
 		cfg.lag = time.Duration(rng.IntN(300)) * time.Millisecond
 	}
-	return &schedule{fleet: newFleet(t, cfg), rng: rng}
+	if rng.IntN(2) == 0 {
+		cfg.change = func(c *simnet.Config) { c.Others = []string{"bpb"} }
+	}
+	return &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
 }
 
 func (s *schedule) note(format string, args ...any) {
 	s.log = append(s.log, time.Now().Format("04:05.000 ")+fmt.Sprintf(format, args...))
 }
 
-func (s *schedule) run() {
+// run goes through n schedules.
+func (s *schedule) run(first uint64, n int) {
 	rounds(2)
 	s.net.Oracle.Begin(s.now())
-	begin := time.Now()
-	for range 10 {
+	for seed := first; seed < first+uint64(n) && !s.t.Failed(); seed++ {
+		s.rng = rand.New(rand.NewPCG(seed, 12))
+		s.log = nil
+		begin := time.Now()
 		s.awaitSlot(s.rng.IntN(12), s.upTo(500*time.Millisecond))
 		for range 1 + s.rng.IntN(3) {
 			s.step()
 			time.Sleep(s.upTo(700 * time.Millisecond))
 		}
 		s.mend()
+		s.judge(seed, begin)
+		s.ran++
 	}
-	rounds(1)
 	got := s.net.Report()
-	s.emitted, s.missed = got.Emitted, got.Missed
-	doubles, unlinked := s.net.Oracle.Violations()
-	if got.Double != 0 || got.Unlinked != 0 || len(doubles)+len(unlinked) != 0 {
-		for _, line := range s.log {
-			s.t.Log(line)
+	s.emitted, s.missed, s.double, s.unlinked = got.Emitted, got.Missed, got.Double, got.Unlinked
+}
+
+// judge waits until blocks of ours are final again.
+func (s *schedule) judge(seed uint64, begin time.Time) {
+	from, mended, after := s.now(), time.Now(), 0
+	for {
+		time.Sleep(time.Second)
+		got := s.net.Report()
+		after = 0
+		for _, slot := range got.Slots {
+			if slot.Slot > from && slot.OnChain {
+				after++
+			}
 		}
-		s.dump(begin, 600)
-		s.t.Fatalf("report=%+v doubles=%+v unlinked=%+v, want none", brief(got), doubles, unlinked)
-	}
-	if got.Emitted == 0 {
-		s.t.Errorf("nothing was emitted: %+v", brief(got))
+		doubles, unlinked := s.net.Oracle.Violations()
+		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked) != 0 {
+			for _, line := range s.log {
+				s.t.Log(line)
+			}
+			s.dump(begin, 600)
+			leader, term := s.group.current()
+			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v, %d blocks final since it was mended, want none double or unlinked and %d final; term %d led by %s, state %+v",
+				seed, brief(got), doubles, unlinked, after, fleetBlocks, term, leader.name, s.group.State())
+			for _, r := range append(s.replicas, s.fin) {
+				if n := r.Node(); n != nil {
+					v, _ := n.View()
+					s.t.Logf("%s: head %s, final %s, paused %q, syncing %v, %d of %d peers", r.Name(), v.Head, v.Root, v.Paused, v.Syncing, v.Connected, v.Peers)
+				}
+			}
+			v, _ := s.net.Upstream(0).View()
+			s.t.Logf("up-1: head %s, final %s", v.Head, v.Root)
+			return
+		}
+		if after >= fleetBlocks {
+			return
+		}
 	}
 }
 
 func (s *schedule) upTo(d time.Duration) time.Duration { return time.Duration(s.rng.Int64N(int64(d))) }
 
+func (s *schedule) anyReplica() *simnet.Replica { return s.replicas[s.rng.IntN(len(s.replicas))] }
+
 // step does one thing.
 func (s *schedule) step() {
 	leader, _ := s.group.current()
 	m := s.members[s.rng.IntN(len(s.members))]
-	switch s.rng.IntN(8) {
+	up := s.rng.IntN(len(s.net.Addrs()))
+	kind := ""
+	switch s.rng.IntN(14) {
 	case 0:
 		if leader != nil {
+			kind = "kill"
 			s.note("kill leader %s", leader.name)
 			leader.kill()
 			s.group.elect(nil)
@@ -121,34 +216,99 @@ func (s *schedule) step() {
 		}
 	case 1, 2:
 		if leader != nil {
+			kind = "stale-leader"
 			s.depose(leader)
 			time.Sleep(s.upTo(200 * time.Millisecond))
 			s.promote()
 		}
 	case 3:
 		if leader != nil {
+			kind = "step-down"
 			s.note("step down %s", leader.name)
 			s.group.elect(nil)
 			leader.resign()
 			s.promote()
 		}
 	case 4:
-		if m.node != nil && m != leader && m.led == nil {
+		if m.node != nil && m != leader && m.led == nil && !s.isStale(m) {
+			kind = "kill"
 			s.note("kill follower %s", m.name)
 			m.kill()
 		}
 	case 5:
-		r := s.replicas[s.rng.IntN(len(s.replicas))]
+		r := s.anyReplica()
+		kind = "replica-kill"
 		s.note("kill %s", r.Name())
 		r.Kill()
 	case 6:
-		r := s.replicas[s.rng.IntN(len(s.replicas))]
+		r := s.anyReplica()
+		kind = "replica-freeze"
 		s.note("freeze %s", r.Name())
 		r.Freeze()
 	case 7:
-		if leader != nil {
+		if leader != nil && leader != m {
+			kind = "partition"
 			s.note("cut the links of %s and %s", leader.name, m.name)
 			s.mem.CutBoth(leader.name, m.name)
+		}
+	case 8:
+		if leader != nil && leader != m {
+			kind = "one-way"
+			from, to := leader.name, m.name
+			if s.rng.IntN(2) == 0 {
+				from, to = to, from
+			}
+			s.note("cut %s -> %s", from, to)
+			s.mem.Cut(from, to)
+		}
+	case 9:
+		kind = "cut-upstreams"
+		s.note("cut %s from up-%d", m.name, up+1)
+		s.mem.CutBoth(m.name, fmt.Sprintf("up-%d", up+1))
+	case 10:
+		kind = "upstream-lag"
+		d := s.upTo(3 * time.Second)
+		s.note("up-%d lags by %s", up+1, d)
+		s.net.Upstream(up).Lag(d)
+	case 11:
+		kind = "fork-at-tip"
+		s.fork()
+	case 12:
+		if r := s.speaker(); r != nil && r.Node() != nil {
+			kind = "source-switch"
+			s.note("%s is told to stop producing", r.Name())
+			r.Thaw()
+			r.Node().Pause()
+			s.held = append(s.held, r.Node())
+		}
+	case 13:
+		r := s.anyReplica()
+		kind = "replica-restart"
+		s.note("restart %s", r.Name())
+		r.Kill()
+		time.Sleep(s.upTo(500 * time.Millisecond))
+		s.startReplica(r)
+	}
+	if kind != "" {
+		s.faults[kind]++
+	}
+}
+
+// fork makes the network's producers leave out the last blocks before their
+// next rounds, or one of them sign two for its next slots.
+func (s *schedule) fork() {
+	blocks := 1 + s.rng.IntN(3)
+	twice := s.rng.IntN(2) == 0
+	s.note("fork of %d blocks, signed twice: %v", blocks, twice)
+	for _, name := range []string{"bpb", "bpc"} {
+		n, err := s.net.Producer(name)
+		switch {
+		case err != nil:
+		case twice:
+			n.Equivocate(blocks)
+			return
+		default:
+			n.Microfork(blocks)
 		}
 	}
 }
@@ -218,6 +378,9 @@ func (s *schedule) mend() {
 	}
 	s.stale = nil
 	s.mem.HealAll()
+	for i := range s.net.Addrs() {
+		s.net.Upstream(i).Lag(0)
+	}
 	for _, r := range s.replicas {
 		r.Thaw()
 		if !r.Alive() {
@@ -229,6 +392,10 @@ func (s *schedule) mend() {
 			m.start()
 		}
 	}
+	for _, n := range s.held {
+		n.Resume()
+	}
+	s.held = nil
 	if leader, _ := s.group.current(); leader == nil {
 		s.promote()
 	}

@@ -88,7 +88,9 @@ func (g *simGroup) later(most time.Duration, undo func()) {
 }
 
 // sleep waits up to most.
-func (g *simGroup) sleep(most time.Duration) { time.Sleep(time.Duration(g.rng.Int64N(int64(most)))) }
+func (g *simGroup) sleep(most time.Duration) {
+	time.Sleep(time.Duration(g.rng.Int64N(int64(most)))) // fake time
+}
 
 // victim is a member, the leader every other time.
 func (g *simGroup) victim() string {

@@ -1,0 +1,47 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// A leader that is slow to end is connected to its successor meanwhile. Once it
+// has ended its replicas are fed again, and their blocks go to the successor.
+func TestLeadershipsOverlap(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []director.Mode{director.Votes, director.Passive} {
+		t.Run(mode.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: mode, load: 3, dials: [][]int{{0}, {0}}, finalizer: []int{0, 1}})
+				defer f.close()
+				rounds(2)
+				old, next := f.members[0], f.members[1]
+				f.awaitSlot(4, 0)
+				stale := old.led
+				old.led = nil
+				f.group.elect(nil)
+				next.lead(f.group.elect(next), false)
+				time.Sleep(time.Second)
+				stale.stop()
+				<-stale.ended
+				rounds(1)
+				f.net.Oracle.Begin(f.now())
+				rounds(2)
+				for _, r := range f.replicas {
+					v, _ := r.Node().View()
+					up, _ := f.net.Upstream(0).View()
+					if got, want := v.Head.Num()+13, up.Head.Num(); got < want {
+						t.Errorf("%s: head %s, want it near the network's %s", r.Name(), v.Head, up.Head)
+					}
+				}
+				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.Missed != 0 || got.SlotsOurs < 12 {
+					f.dump(old.began, 300)
+					t.Errorf("report=%+v, want nothing missed", brief(got))
+				}
+			})
+		})
+	}
+}
