@@ -6,7 +6,9 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,7 +23,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 60, "number of seeded fault schedules")
+	schedules = flag.Int("schedules", 200, "number of seeded fault schedules")
 	firstSeed = flag.Uint64("seed", 1, "first seed")
 )
 
@@ -34,17 +36,41 @@ func TestSchedules(t *testing.T) {
 	if testing.Short() {
 		n = min(n, 10)
 	}
-	for i := range n {
-		seed := *firstSeed + uint64(i)
-		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { schedule(t, seed) })
-		})
+	began := time.Now()
+	var mu sync.Mutex
+	ran, lowered, counts := 0, 0, make(map[string]int)
+	t.Run("seed", func(t *testing.T) {
+		for i := range n {
+			seed := *firstSeed + uint64(i)
+			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					c := schedule(t, seed)
+					mu.Lock()
+					defer mu.Unlock()
+					ran, lowered = ran+1, lowered+c.falls
+					for kind, n := range c.counts {
+						counts[kind] += n
+					}
+				})
+				if t.Failed() {
+					t.Logf("replay: go test ./cluster -run 'TestSchedules$' -seed %d -schedules 1", seed)
+				}
+			})
+		}
+	})
+	// scripts/schedules.sh adds these up. No blocks pass here.
+	line := fmt.Sprintf("schedules tier=cluster n=%d double=0 unlinked=0 lowered=%d blocks=0 seconds=%.1f", ran, lowered, time.Since(began).Seconds())
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		line += fmt.Sprintf(" fault.%s=%d", kind, counts[kind])
 	}
+	fmt.Fprintln(os.Stderr, line)
 }
 
 type chaos struct {
 	*world
-	rand *rand.Rand
+	rand   *rand.Rand
+	counts map[string]int // faults by kind
 
 	proposals atomic.Uint64
 
@@ -53,8 +79,8 @@ type chaos struct {
 	last  fsm.State // the highest confirmed
 }
 
-func schedule(t *testing.T, seed uint64) {
-	c := &chaos{world: newWorld(t, "a", "b", "c"), rand: rand.New(rand.NewPCG(seed, 0))}
+func schedule(t *testing.T, seed uint64) *chaos {
+	c := &chaos{world: newWorld(t, "a", "b", "c"), rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int)}
 	defer c.close()
 	c.tune = func(cfg *cluster.Config) { cfg.Settle = 100 * time.Millisecond }
 	names := []string{"a", "b", "c"}
@@ -98,6 +124,7 @@ func schedule(t *testing.T, seed uint64) {
 			t.Errorf("%v was confirmed and is not among the states", s)
 		}
 	}
+	return c
 }
 
 func (c *chaos) height() uint32 {
@@ -106,42 +133,93 @@ func (c *chaos) height() uint32 {
 	return c.last.Mark.Height()
 }
 
-// fault does one bad or good thing to m. No disk is wiped that the majority needs: that loses data by design.
+// fault does one bad or good thing to m.
 func (c *chaos) fault(m *member) {
 	other := c.members[string("abc"[c.rand.IntN(3)])]
-	switch c.rand.IntN(12) {
+	kind := ""
+	switch c.rand.IntN(14) {
 	case 0:
 		if m.alive() {
+			kind = "kill"
 			m.kill()
 		}
 	case 1, 2:
 		for _, x := range c.members {
 			if !x.alive() {
+				kind = "start"
 				x.start()
 			}
 		}
 	case 3:
+		kind = "isolate"
 		c.net.Isolate(m.name)
 	case 4:
-		c.net.Cut(m.name, other.name)
+		if m != other {
+			kind = "one-way"
+			c.net.Cut(m.name, other.name)
+		}
 	case 5, 6:
+		kind = "heal"
 		c.net.HealAll()
 	case 7:
+		kind = "delay"
 		c.net.SetDelay(m.name, other.name, time.Duration(c.rand.IntN(60))*time.Millisecond)
 	case 8:
+		kind = "disk-stall"
 		m.faults.Slow(time.Duration(c.rand.IntN(1500)) * time.Millisecond)
 	case 9:
+		kind = "disk-well"
 		m.faults.Slow(0)
 		m.faults.Fail(nil)
 	case 10:
+		kind = "disk-error"
 		m.faults.Fail([]error{syscall.EIO, syscall.ENOSPC}[c.rand.IntN(2)])
 	case 11:
 		if m.alive() {
+			kind = "step-down"
 			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 			defer cancel()
 			_, _ = m.group.StepDown(ctx, "")
 		}
+	case 12:
+		if c.expendable() {
+			kind = "wipe"
+			m.kill()
+			m.wipe()
+			m.start()
+		}
+	case 13: // as a process that is stopped: nothing gets out or in, or onto its disk
+		kind = "pause"
+		m.faults.Slow(2 * time.Second)
+		c.net.Isolate(m.name)
+		time.Sleep(time.Duration(c.rand.IntN(3000)) * time.Millisecond)
+		m.faults.Slow(0)
+		c.net.Rejoin(m.name)
 	}
+	if kind != "" {
+		c.counts[kind]++
+	}
+}
+
+// expendable says whether any one disk may be wiped: all members are alive, and each knows all, as they are now, for voters.
+// Another one may be what the majority needs, and its loss loses data by design.
+func (c *chaos) expendable() bool {
+	for _, m := range c.members {
+		if !m.alive() {
+			return false
+		}
+		known := 0
+		for _, x := range m.group.Status().Members {
+			o := c.members[x.Name]
+			if x.Voter && o != nil && o.alive() && o.group.Status().RaftID == x.RaftID {
+				known++
+			}
+		}
+		if known != len(c.members) {
+			return false
+		}
+	}
+	return true
 }
 
 // emit proposes until leadership ends.

@@ -70,3 +70,15 @@ func (g *Group) turn(n *node, gone string) int {
 	})
 	return slices.Index(names, g.cfg.Node)
 }
+
+// unbind makes a candidate forget the leader that it knows. Raft's candidates know none, but for those of a hand-over: a heartbeat that
+// arrives while such a one writes its term sets the leader and leaves it a candidate (hashicorp/raft v1.8.0, raft.go:1480 and 1489). If it
+// loses the election, and that leader ends, it refuses its pre-vote to everybody else for that leader's sake, for ever.
+func (g *Group) unbind(ctx context.Context, n *node) {
+	leader, _ := n.raft.LeaderWithID()
+	if leader == "" || n.raft.State() != raft.Candidate || time.Since(n.raft.LastContact()) < 2*n.currentTimeouts().Election {
+		return
+	}
+	g.log.Warn("a candidate still knows a leader, which has been silent: standing again", "leader", leader)
+	n.meter.stand(ctx)
+}

@@ -102,3 +102,28 @@ func TestLeaderGoneBehind(t *testing.T) {
 		next.mustAdvance()
 	})
 }
+
+// A member that stands although the leader lives, whose heartbeat comes while the term is being written, does not stay bound to that
+// leader when it ends: the other member, which has more, gets the vote.
+func TestCandidateIsNotBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		w.agreed(l.mustAdvance())
+		followers := w.followers(l)
+		followers[0].faults.Slow(2 * time.Second) // no entry is stored in time
+		last := l.mustAdvance()
+		followers[0].group.LeaderGone(l.name)
+		time.Sleep(time.Second) // fake time: heartbeats meet a candidate that writes its term
+		l.kill()
+		followers[0].faults.Slow(0)
+		if next := w.leader(); next != followers[1] {
+			t.Fatalf("%s leads, which lacks an entry", next.name)
+		}
+		followers[1].mustAdvance()
+		if got := followers[1].group.State().Mark.Height(); got <= last.Height() {
+			t.Errorf("mark at %d, want more than %d", got, last.Height())
+		}
+	})
+}

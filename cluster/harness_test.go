@@ -45,6 +45,8 @@ type world struct {
 	mu   sync.Mutex
 	next map[fsm.State]fsm.State // the one successor every member must agree on
 	bad  error                   // the first disagreement
+
+	falls int // how often a member's mark fell
 }
 
 // member is one node with its disk, over all its lives.
@@ -230,6 +232,9 @@ func (w *world) peers(self string) []cluster.Peer {
 // applied checks that all members go through the same states, whatever their lives, and never down.
 func (w *world) applied(name string, from, to fsm.State) {
 	if to.Mark.Height() < from.Mark.Height() {
+		w.mu.Lock()
+		w.falls++
+		w.mu.Unlock()
 		w.disagree(fmt.Errorf("%s fell from %v to %v", name, from, to))
 	}
 	if to == from {

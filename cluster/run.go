@@ -163,6 +163,7 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 			tuned = now
 			g.tune(n)
 		}
+		g.unbind(ctx, n)
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
