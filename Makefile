@@ -14,7 +14,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
-# make drill COUNT=10, make e2e E2E=Kill
+# make drill COUNT=10, make e2e E2E=Kill, make schedules N=100000 FIRST=1
 PKG ?= ./...
 FUZZTIME ?= 5s
 BENCH ?= .
@@ -23,6 +23,8 @@ DEMO ?=
 PEERS ?=
 COUNT ?= 5
 E2E ?= .
+N ?= 4000
+FIRST ?= 1
 
 .PHONY: help
 help: ## List the targets
@@ -55,6 +57,10 @@ format: ## Rewrite the sources as gofumpt wants them
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 5s)
 	GO='$(GO)' scripts/fuzz.sh '$(FUZZTIME)'
+
+.PHONY: schedules
+schedules: ## Run N seeded fault schedules on simulated groups (default 4000), from seed FIRST on
+	GO='$(GO)' scripts/schedules.sh '$(N)' '$(FIRST)'
 
 .PHONY: bench
 bench: ## Run the benchmarks with allocation counts
@@ -104,5 +110,6 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) build
 	$(MAKE) lint
 	$(MAKE) test
+	$(MAKE) schedules
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
