@@ -17,7 +17,7 @@ type configKey struct {
 const envPrefix = "RELAY_"
 
 // relayctlEnv are the variables with the same prefix that belong to relayctl.
-var relayctlEnv = map[string]bool{"RELAY_ADDR": true, "RELAY_TOKEN": true}
+var relayctlEnv = map[string]bool{"RELAY_ADDR": true, "RELAY_TOKEN_FILE": true}
 
 // envName is the variable that overrides the key at path.
 func envName(path string) string {

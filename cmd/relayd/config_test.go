@@ -118,7 +118,7 @@ func TestEnvOverridesEveryKey(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	c := mustParse(t, minimalConfig, "RELAY_ADDR=http://x", "RELAY_TOKEN=y", "RELAYED=1", "RELAY_FAILOVER_PREFER=", "RELAY_UPSTREAM_PEERS= one:1 , two:2")
+	c := mustParse(t, minimalConfig, "RELAY_ADDR=http://x", "RELAY_TOKEN_FILE=y", "RELAYED=1", "RELAY_FAILOVER_PREFER=", "RELAY_UPSTREAM_PEERS= one:1 , two:2")
 	if got, want := strings.Join(c.Upstream.Peers, "|"), "one:1|two:2"; got != want {
 		t.Errorf("upstream.peers = %s, want %s", got, want)
 	}

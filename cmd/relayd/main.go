@@ -9,15 +9,21 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/thinrelay/thinrelay/cmd/relayctl/ctl"
 )
 
 // version is stamped by the linker.
 var version = "dev"
 
 func main() {
+	if filepath.Base(os.Args[0]) == "relayctl" { // a link to this program, as in the image
+		os.Exit(ctl.Main(os.Args[1:], version))
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

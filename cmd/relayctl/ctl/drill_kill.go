@@ -1,0 +1,87 @@
+package ctl
+
+import (
+	"context"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/control"
+)
+
+const (
+	killWait = 10 * time.Minute // for the operator to act
+	// After a takeover the slots of the round have to pass before what was
+	// lost is known.
+	countWait = 7 * time.Second
+)
+
+// kill asks the operator to kill the leader and measures the takeover through
+// another member. Took is how long that member saw no leader, after it had
+// noticed; Lost is what it counted as missed.
+func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
+	watcher, before, err := d.watcher(ctx)
+	if err != nil {
+		return control.StepDown{}, err
+	}
+	victim := clean(before.Leader)
+	d.progress.say("kill the leader now, on the host of %s, by one of:\n  systemctl kill -s KILL relayd\n  docker kill %s", victim, victim)
+
+	ctx, cancel := context.WithTimeoutCause(ctx, killWait, fail(exitDegraded, "%s still leads after %s\n  next: kill it as told, or stop the drill", victim, killWait))
+	defer cancel()
+	result := control.StepDown{From: before.Leader}
+	var noticed time.Time
+	for {
+		st, err := statusOf(ctx, watcher)
+		if err != nil && ctx.Err() == nil {
+			return control.StepDown{}, err
+		}
+		gone := err == nil && (st.Leader != before.Leader || !st.Quorum.OK)
+		if gone && noticed.IsZero() {
+			noticed = time.Now()
+		}
+		if gone && st.Quorum.OK && st.Leader != "" {
+			result.To = st.Leader
+			result.TookMS = time.Since(noticed).Milliseconds()
+			break
+		}
+		if err := pause(ctx, d.app.pollEvery/4); err != nil {
+			return control.StepDown{}, err
+		}
+	}
+	d.progress.say("%s leads; counting what was lost", clean(result.To))
+	if err := pause(ctx, d.app.countWait()); err != nil {
+		return control.StepDown{}, err
+	}
+	after, err := statusOf(ctx, watcher)
+	if err != nil {
+		return control.StepDown{}, err
+	}
+	result.Lost = int(after.Counters.Missed - min(after.Counters.Missed, before.Counters.Missed))
+	d.progress.say("start %s again", victim)
+	return result, nil
+}
+
+// watcher is the first member of --addr that follows.
+func (d *drill) watcher(ctx context.Context) (*control.Client, control.Status, error) {
+	clients, err := d.app.clients()
+	if err != nil {
+		return nil, control.Status{}, err
+	}
+	var last error
+	for _, c := range clients {
+		st, err := statusOf(ctx, c)
+		switch {
+		case err != nil:
+			last = err
+		case !st.Quorum.OK || st.Leader == "":
+			return nil, st, fail(exitDown, "no leader to kill\n  next: see relayctl status")
+		case st.Node != st.Leader:
+			return c, st, nil
+		}
+	}
+	if last != nil {
+		return nil, control.Status{}, last
+	}
+	return nil, control.Status{}, fail(exitDegraded, "the only member asked is the leader, which is about to be killed\n  next: name others too: --addr eu-1:9870,us-1:9870")
+}
+
+func (a *app) countWait() time.Duration { return min(countWait, 35*a.pollEvery) }

@@ -1,0 +1,89 @@
+package ctl
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/thinrelay/thinrelay/relay/control"
+)
+
+func (a *app) membersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "members",
+		Short: "List the members of the group, or remove one",
+		Long: `List the members of the group. AGE is how old the member's own figures are;
+HTTP is where its control API listens.`,
+		Example: `  relayctl members
+  relayctl members remove us-1`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := a.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), readTimeout)
+			defer cancel()
+			list, err := c.Members(ctx)
+			if err != nil {
+				return err
+			}
+			if a.asJSON {
+				err = a.printJSON(list)
+			} else {
+				_, err = fmt.Fprint(a.out, renderMemberList(list, a.terminal))
+			}
+			if err == nil && !list.Quorum.OK {
+				return exitWith(exitDown)
+			}
+			return err
+		},
+	}
+	cmd.AddCommand(a.removeCommand())
+	return cmd
+}
+
+func (a *app) removeCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "remove NAME",
+		Short: "Take a member out of the group for good",
+		Long: `Take a member out of the group for good: it no longer counts for the quorum.
+Stop its relayd first. To bring the host back,
+wipe its data directory and start it: it joins as a new member.`,
+		Example: `  relayctl members remove us-1`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.client(cmd.Context())
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), 3*readTimeout)
+			defer cancel()
+			if err := c.RemoveMember(ctx, args[0]); err != nil {
+				return err
+			}
+			if a.asJSON {
+				return a.printJSON(map[string]string{"removed": args[0]})
+			}
+			_, err = fmt.Fprintf(a.out, "%s is no longer a member\n", clean(args[0]))
+			return err
+		},
+	}
+}
+
+func renderMemberList(list control.MemberList, colours bool) string {
+	t := table{columns: []column{{"NODE", 5}, {"REGION", 0}, {"ROLE", 0}, {"HTTP", 0}, {"AGE", 0}, {"VERSION", 6}}}
+	for _, m := range list.Members {
+		age := "-"
+		if m.Name != list.Node {
+			age = ageText(m.AgeMS)
+		}
+		row := []cell{text(clean(m.Name)), text(orDash(clean(m.Region))), text(clean(string(m.Role))), text(orDash(clean(m.HTTP))), text(age), text(orDash(clean(m.Version)))}
+		if m.Note != "" {
+			row = append(row, cell{clean(m.Note), yellow})
+		}
+		t.add(row...)
+	}
+	return t.render(colours)
+}
