@@ -14,7 +14,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
-# make drill COUNT=10, make e2e E2E=Kill, make schedules N=100000 FIRST=1
+# make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1
 PKG ?= ./...
 FUZZTIME ?= 5s
 BENCH ?= .
@@ -23,6 +23,7 @@ DEMO ?=
 PEERS ?=
 COUNT ?= 5
 E2E ?= .
+E2E_SHORT ?=
 N ?= 4000
 FIRST ?= 1
 
@@ -92,8 +93,8 @@ down: ## Remove what make up started: containers, networks, volumes (the image s
 	scripts/stack.sh down
 
 .PHONY: e2e
-e2e: image ## Break the three regions on the real engine, one part after another; E2E=Kill runs the scenarios of that name
-	$(GO) test -tags e2e -count 1 -timeout 60m -v -run '$(E2E)' ./scripts/e2e
+e2e: image ## Break the three regions on the real engine, one part after another; E2E=Faults/leader for some of it, E2E_SHORT=1 as CI
+	$(GO) test -tags e2e -count 1 -timeout 30m -v $(if $(E2E_SHORT),-short) -run '$(E2E)' ./scripts/e2e
 
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes

@@ -211,7 +211,7 @@ func (j *journal) event(r relay.Record) (control.Event, bool) {
 	case relay.ReplicaUp:
 		return control.Event{Kind: control.KindReplicaUp, Source: r.Name, Text: r.Text}, true
 	case relay.ReplicaDown:
-		return control.Event{Kind: control.KindReplicaDown, Source: r.Name, Reason: errText(r.Err)}, true
+		return control.Event{Kind: control.KindReplicaDown, Source: r.Name, Reason: errText(r.Err), Text: r.Text}, true
 	case relay.UpstreamUp:
 		return control.Event{Kind: control.KindUpstreamUp, Peer: r.Name}, true
 	case relay.UpstreamDown:

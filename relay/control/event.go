@@ -36,7 +36,7 @@ const (
 	KindLeader       Kind = "leader"        // another member leads: From, To, Reason
 	KindStepDown     Kind = "step_down"     // a planned hand-over ended: From, To, TookMS, GapMS, Lost
 	KindReplicaUp    Kind = "replica_up"    // Source
-	KindReplicaDown  Kind = "replica_down"  // Source, Reason
+	KindReplicaDown  Kind = "replica_down"  // Source, Reason, Text: at which relay, if not this one
 	KindUpstreamUp   Kind = "upstream_up"   // Peer
 	KindUpstreamDown Kind = "upstream_down" // Peer, Reason
 	KindAlarm        Kind = "alarm"         // somebody should look: Text

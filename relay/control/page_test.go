@@ -170,7 +170,7 @@ func TestPageNamesAreText(t *testing.T) {
 		s.Members[0].Replicas[0] = control.Replica{Name: evil, NodeID: evil, Version: evil}
 		s.Upstreams[0] = control.Upstream{Addr: evil, State: evil, LastError: evil, Node: evil}
 		for i, e := range s.Events {
-			s.Events[i] = control.Event{Time: e.Time, Kind: e.Kind, Text: evil, Reason: evil, Source: evil, Peer: evil, From: evil, To: evil}
+			s.Events[i] = control.Event{Time: e.Time, Kind: e.Kind, Text: evil, Reason: evil, Source: evil, Peer: evil, From: evil, To: evil + evil}
 		}
 		s.Problems = []control.Problem{{Level: evil, Node: evil, Text: evil, Remedy: evil}}
 	})

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -26,13 +27,14 @@ var ports = map[string]string{"eu-1": "19871", "us-1": "19872", "ap-1": "19873"}
 
 var relays = []string{"eu-1", "us-1", "ap-1"}
 
-// stack is one compose project on the engine.
+// stack is one compose project on the engine, and what its upstreams have seen.
 type stack struct {
-	t     *testing.T
-	files []string          // of compose, from the repository's root
-	env   map[string]string // beside the process's own
-	ids   map[string]string // containers by service
-	built []string          // images of this test alone
+	t      *testing.T        // that runs now
+	files  []string          // of compose, from the repository's root
+	env    map[string]string // beside the process's own
+	ids    map[string]string // containers by service
+	built  []string          // images of this stack alone
+	oracle *oracle
 }
 
 func newStack(t *testing.T, files ...string) *stack {
@@ -40,10 +42,25 @@ func newStack(t *testing.T, files ...string) *stack {
 	s := &stack{t: t, files: append([]string{"deploy/compose.yaml"}, files...), ids: map[string]string{}, env: map[string]string{
 		"COMPOSE_PROJECT_NAME": project,
 		"THINRELAY_PORT_EU":    ports["eu-1"], "THINRELAY_PORT_US": ports["us-1"], "THINRELAY_PORT_AP": ports["ap-1"],
+		// One producer beside ours: a round of ours every 12 seconds.
+		"THINRELAY_SIM_OTHERS": "bpb",
 	}}
-	t.Cleanup(s.down)
 	s.down() // what an interrupted run has left
 	return s
+}
+
+// regions is the stack of TestPlanned and TestFaults, started by the first of them and removed by TestMain.
+var regions *stack
+
+func sharedStack(t *testing.T) *stack {
+	t.Helper()
+	if regions == nil {
+		regions = newStack(t)
+		regions.up()
+	}
+	regions.t = t
+	t.Cleanup(regions.complain)
+	return regions
 }
 
 // run runs a command at the repository's root.
@@ -74,13 +91,16 @@ func (s *stack) must(name string, args ...string) string {
 	return out
 }
 
-// compose runs docker compose, or docker-compose where that is what there is.
-func (s *stack) compose(args ...string) (string, error) {
-	full := []string{"compose"}
-	name := "docker"
-	if exec.Command("docker", "compose", "version").Run() != nil {
-		name, full = "docker-compose", nil
+// composeCommand is docker compose, or docker-compose where that is what there is.
+var composeCommand = sync.OnceValue(func() []string {
+	if exec.Command("docker", "compose", "version").Run() == nil {
+		return []string{"docker", "compose"}
 	}
+	return []string{"docker-compose"}
+})
+
+func (s *stack) compose(args ...string) (string, error) {
+	name, full := composeCommand()[0], slices.Clone(composeCommand()[1:])
 	for _, f := range s.files {
 		full = append(full, "-f", f)
 	}
@@ -99,25 +119,30 @@ func (s *stack) mustCompose(args ...string) string {
 func (s *stack) up() {
 	s.t.Helper()
 	s.mustCompose("up", "-d", "--no-build")
-	for _, service := range strings.Fields(s.mustCompose("config", "--services")) {
-		s.id(service)
-	}
 	s.awaitWhole(2 * time.Minute)
+	s.oracle = newOracle(s)
 }
 
-// down removes the project; a test that failed shows the relays' logs first.
-func (s *stack) down() {
-	if s.t.Failed() {
-		if out, err := s.compose("logs", "--no-color", "--tail=60", "eu-1", "us-1", "ap-1"); err == nil {
-			s.t.Log("\n" + out)
-		}
+// complain shows the relays' logs after a test that failed.
+func (s *stack) complain() {
+	if !s.t.Failed() {
+		return
 	}
-	if _, err := s.compose("down", "--volumes", "--remove-orphans", "--timeout", "5"); err != nil {
-		s.t.Error(err)
+	if out, err := s.compose("logs", "--no-color", "--tail=150", "eu-1", "us-1", "ap-1"); err == nil {
+		s.t.Log("\n" + out)
+	}
+}
+
+// down removes the project. Nobody listens any more, so nobody is asked to stop.
+func (s *stack) down() {
+	for _, args := range [][]string{{"kill"}, {"down", "--volumes", "--remove-orphans", "--timeout", "1"}} {
+		if out, err := s.compose(args...); err != nil && args[0] == "down" {
+			fmt.Fprintln(os.Stderr, out, err)
+		}
 	}
 	for _, image := range s.built {
 		if _, err := s.run("docker", "image", "rm", image); err != nil {
-			s.t.Error(err)
+			fmt.Fprintln(os.Stderr, err)
 		}
 	}
 }
@@ -138,25 +163,35 @@ func (s *stack) start(service string)   { s.must("docker", "start", s.id(service
 func (s *stack) pause(service string)   { s.must("docker", "pause", s.id(service)) }
 func (s *stack) unpause(service string) { s.must("docker", "unpause", s.id(service)) }
 
-// cut takes a service off a network and returns what joins it again, under the names it had.
-func (s *stack) cut(service, network string) (join func()) {
-	id, full := s.id(service), project+"_"+network
+// cut takes a service off networks and returns what joins them again, under the names it had.
+func (s *stack) cut(service string, networks ...string) (join func()) {
+	s.t.Helper()
+	id := s.id(service)
 	var nets map[string]struct{ Aliases []string }
 	if err := json.Unmarshal([]byte(s.must("docker", "inspect", "-f", "{{json .NetworkSettings.Networks}}", id)), &nets); err != nil {
 		s.t.Fatal(err)
 	}
-	n, ok := nets[full]
-	if !ok {
-		s.t.Fatalf("%s is not on %s", service, full)
+	var joins [][]string
+	for _, network := range networks {
+		full := project + "_" + network
+		n, ok := nets[full]
+		if !ok {
+			s.t.Fatalf("%s is not on %s", service, full)
+		}
+		args := []string{"network", "connect"}
+		for _, alias := range n.Aliases {
+			if !strings.HasPrefix(id, alias) { // the engine adds the container's own id
+				args = append(args, "--alias", alias)
+			}
+		}
+		s.must("docker", "network", "disconnect", full, id)
+		joins = append(joins, append(args, full, id))
 	}
-	args := []string{"network", "connect"}
-	for _, alias := range n.Aliases {
-		if !strings.HasPrefix(id, alias) { // the engine adds the container's own id
-			args = append(args, "--alias", alias)
+	return func() {
+		for _, args := range joins {
+			s.must("docker", args...)
 		}
 	}
-	s.must("docker", "network", "disconnect", full, id)
-	return func() { s.must("docker", append(args, full, id)...) }
 }
 
 // address is a container's address on a network.

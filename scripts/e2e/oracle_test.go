@@ -15,7 +15,7 @@ import (
 
 const (
 	roundSlots = 12
-	producers  = 3 // of the simulated chain: ours and two more
+	period     = 2 * roundSlots // from one round of ours to the next
 )
 
 var seeds = []string{"seed1", "seed2"}
@@ -27,14 +27,18 @@ type oracle struct {
 	heights map[uint32]map[string]bool // ids of our blocks by height, over all upstreams
 	doubles map[string]simnet.Violation
 	strays  map[string]simnet.Violation
-	final   wire.Slot // the last slot that is judged
+	final   wire.Slot // the last slot of ours that is decided
+	from    wire.Slot // the first that no test has judged yet
 }
 
+// newOracle begins with the first round of ours that begins now that the group is whole.
 func newOracle(s *stack) *oracle {
-	return &oracle{
+	o := &oracle{
 		s: s, slots: map[wire.Slot]simnet.SlotOutcome{}, heights: map[uint32]map[string]bool{},
 		doubles: map[string]simnet.Violation{}, strays: map[string]simnet.Violation{},
 	}
+	o.from = o.nextRound(0)
+	return o
 }
 
 // read takes in what the upstreams that answer report now.
@@ -101,23 +105,28 @@ func slotNow() wire.Slot { return wire.SlotAt(time.Now()) }
 // nextRound is the first slot of our next round that is at least ahead away. Rounds repeat, so any slot of ours tells all of them.
 func (o *oracle) nextRound(ahead time.Duration) wire.Slot {
 	o.s.t.Helper()
-	o.s.until("the upstreams have seen a round of ours", time.Minute, time.Second, func() bool { o.read(); return len(o.slots) > 0 })
+	if o.final == 0 {
+		o.s.until("the upstreams have seen a round of ours", time.Minute, 200*time.Millisecond, func() bool { o.read(); return o.final > 0 })
+	}
 	first := o.final - o.final%roundSlots
 	for first.Time().Before(time.Now().Add(ahead)) {
-		first += roundSlots * producers
+		first += period
 	}
 	return first
 }
 
-// judged waits until everything up to a slot is final.
-func (o *oracle) judged(end wire.Slot) {
+// judge waits until everything up to the end of the last round that has begun is decided, and returns what was lost since the last judgement
+// before the slot struck, and from it on.
+func (o *oracle) judge(struck wire.Slot) (before, after losses) {
 	o.s.t.Helper()
-	last := o.nextRound(0)
-	for last > end {
-		last -= roundSlots * producers
+	end := o.nextRound(0) - period + roundSlots - 1
+	if end < o.from { // our round has not begun since
+		return losses{}, losses{}
 	}
-	last += roundSlots - 1 // the last slot of the last round that began before end
-	o.s.until(fmt.Sprintf("slot %d is final", last), time.Minute, time.Second, func() bool { o.read(); return o.final >= last })
+	o.s.until(fmt.Sprintf("slot %d is decided", end), time.Minute, 200*time.Millisecond, func() bool { o.read(); return o.final >= end })
+	before, after = o.losses(o.from, struck-1), o.losses(max(struck, o.from), end)
+	o.from = end + 1
+	return before, after
 }
 
 // losses are what the network lacks of the slots from begin to end.

@@ -51,23 +51,13 @@ func TestImage(t *testing.T) {
 
 // TestPlanned is what an operator does on purpose: look, hand over, drill, upgrade. Nothing of it may cost a block.
 func TestPlanned(t *testing.T) {
-	s := newStack(t)
-	s.up()
-	o := newOracle(s)
+	s := sharedStack(t)
 	t.Run("status", func(t *testing.T) { s.t = t; looks(t, s) })
-	t.Run("step-down", func(t *testing.T) {
-		s.t = t
-		s.awaitWhole(time.Minute)
-		costs(t, s, o, "five hand-overs between rounds", drill())
-	})
-	t.Run("step-down now", func(t *testing.T) {
-		s.t = t
-		s.awaitWhole(time.Minute)
-		costs(t, s, o, "five hand-overs at any moment", drill("--now"))
-	})
-	t.Run("rolling upgrade", func(t *testing.T) { s.t = t; s.awaitWhole(time.Minute); costs(t, s, o, "rolling upgrade", upgrade) })
+	t.Run("drill", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs between rounds", drill()) })
+	t.Run("drill now", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs at any moment", drill("--now")) })
+	t.Run("rolling upgrade", func(t *testing.T) { s.t = t; costs(t, s, "rolling upgrade", upgrade) })
 	s.t = t
-	o.promises(t)
+	healed(t, s)
 }
 
 // looks asks for the status from inside and from outside.
@@ -94,19 +84,15 @@ func looks(t *testing.T, s *stack) {
 }
 
 // costs runs something that must not cost a block.
-func costs(t *testing.T, s *stack, o *oracle, name string, do func(*testing.T, *stack)) {
-	begin := o.nextRound(0) - roundSlots*producers // the round under way, or the last one
-	o.judged(begin)
-	begin = slotNow()
+func costs(t *testing.T, s *stack, name string, do func(*testing.T, *stack)) {
+	s.awaitWhole(time.Minute)
 	do(t, s)
-	end := slotNow()
-	o.judged(end + roundSlots*producers)
-	cost := o.losses(begin, end+roundSlots*producers)
+	_, cost := s.oracle.judge(s.oracle.from)
 	results.add(row{fault: name, cost: cost, ok: cost.lost == 0})
 	if cost.lost > 0 {
 		t.Errorf("%d slots lost, want none", cost.lost)
 	}
-	o.promises(t)
+	s.oracle.promises(t)
 }
 
 func drill(args ...string) func(*testing.T, *stack) {

@@ -50,7 +50,7 @@ func whole(st control.Status) bool {
 // awaitWhole waits until every relay sees the whole group.
 func (s *stack) awaitWhole(limit time.Duration) {
 	s.t.Helper()
-	s.until("the group is whole as every member sees it", limit, 500*time.Millisecond, func() bool {
+	s.until("the group is whole as every member sees it", limit, 200*time.Millisecond, func() bool {
 		var leaders []string
 		for _, r := range relays {
 			st, err := s.status(r)

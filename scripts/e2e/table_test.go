@@ -56,6 +56,9 @@ func (t *table) markdown() string {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if regions != nil {
+		regions.down()
+	}
 	if len(results.rows) > 0 {
 		text := results.markdown()
 		fmt.Print("\n" + text)

@@ -144,7 +144,7 @@ const barWidth = 30
 
 func (p progress) step(done int, r control.StepDown) {
 	switch {
-	case p.quiet:
+	case p.quiet, !p.bar && done == p.total: // the report that follows has it
 	case p.bar:
 		full := barWidth * done / p.total
 		fmt.Fprintf(p.out, "\r[%s%s] %d/%d  %s -> %s  gap %s, %s lost\x1b[K", strings.Repeat("=", full), strings.Repeat(" ", barWidth-full),

@@ -132,7 +132,7 @@ func judgeGroup(c *checks, views []view, left *problems) map[string]map[string]f
 	if id := st.Cluster.ChainID; len(id) == 64 {
 		c.ok("chain", "%s", id)
 	} else {
-		c.warn("chain", "it is learned from the first upstream; set chain_id to be safe from a wrong one", "chain id not known yet")
+		c.warn("chain", "it is learned from an upstream when "+clean(st.Node)+" leads for the first time; set chain_id to be safe from a wrong one", "chain id not known yet")
 	}
 	judgeUpstreams(c, st, left)
 	return trips
