@@ -114,3 +114,4 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) schedules
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
+	$(MAKE) e2e E2E_SHORT=1

@@ -10,23 +10,30 @@ relays=(eu-1 us-1 ap-1)
 wait_seconds=${THINRELAY_WAIT:-90}
 
 # compose is docker compose or docker-compose, whichever this host has.
+if docker compose version >/dev/null 2>&1; then
+  compose=(docker compose)
+elif command -v docker-compose >/dev/null; then
+  compose=(docker-compose)
+else
+  compose=()
+fi
+
 compose() {
-  if docker compose version >/dev/null 2>&1; then
-    docker compose -f deploy/compose.yaml "$@"
-  elif command -v docker-compose >/dev/null; then
-    docker-compose -f deploy/compose.yaml "$@"
-  else
+  if [ ${#compose[@]} -eq 0 ]; then
     echo "neither docker compose nor docker-compose is there: install the package docker-compose-plugin or docker-compose" >&2
     return 1
   fi
+  "${compose[@]}" -f deploy/compose.yaml "$@"
 }
 
 # ctl runs relayctl in the first relay that runs.
 ctl() {
-  local relay
+  local relay tty=(-T)
+  # With a terminal it draws a progress bar, and has colours.
+  if [ -t 0 ] && [ -t 1 ] && [ -t 2 ]; then tty=(); fi
   for relay in "${relays[@]}"; do
     if [ "$(state "$relay")" = running ]; then
-      compose exec -T "$relay" relayctl "$@"
+      compose exec "${tty[@]}" "$relay" relayctl "$@"
       return
     fi
   done
@@ -80,7 +87,7 @@ up() {
   ctl status || true # degraded for a while after a start is no failure of make up
   echo
   echo "status pages: http://127.0.0.1:${THINRELAY_PORT_EU:-9871} (eu-1), ${THINRELAY_PORT_US:-9872} (us-1), ${THINRELAY_PORT_AP:-9873} (ap-1)"
-  echo "next: make drill, or: docker compose -f deploy/compose.yaml exec eu-1 relayctl status --watch; make down removes everything"
+  echo "next: make drill, or: ${compose[*]} -f deploy/compose.yaml exec eu-1 relayctl status --watch; make down removes everything"
 }
 
 # await returns when every container is healthy and the group forwards blocks.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -47,6 +48,9 @@ func runRelay(ctx context.Context, cfg Config, log hclog.Logger) error {
 	m, err := openMember(ctx, cfg, systemParts(cfg), log)
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
+	}
+	if err := m.metrics.InstallRaft(); err != nil { // here, where one process is one member
+		return errors.Join(fmt.Errorf("install raft's metrics: %w", err), m.closeAll())
 	}
 	return m.run(ctx)
 }

@@ -205,6 +205,14 @@ func (s *stack) running(service string) bool {
 	return err == nil && out == "running"
 }
 
+// ended is when a service's container ended, if it does not run.
+func (s *stack) ended(service string) (time.Time, bool) {
+	out, err := s.run("docker", "inspect", "-f", "{{.State.Status}} {{.State.FinishedAt}}", s.id(service))
+	status, at, _ := strings.Cut(out, " ")
+	end, bad := time.Parse(time.RFC3339Nano, at)
+	return end, err == nil && bad == nil && status == "exited"
+}
+
 // relayctl runs relayctl inside a relay's container and returns its output and exit code.
 func (s *stack) relayctl(relay string, args ...string) (string, int) {
 	s.t.Helper()

@@ -35,6 +35,9 @@ func one(t *testing.T, s *stack, f fault) {
 	result := row{fault: f.name, budget: f.budget}
 	if f.within > 0 {
 		result.takeover = s.takeover(r.leader, broken)
+		if end, ok := s.ended(r.leader); ok { // killed: the engine knows when
+			result.takeover -= end.Sub(broken)
+		}
 	}
 	at(broken.Add(f.hold))
 	mend()
@@ -60,6 +63,9 @@ func healed(t *testing.T, s *stack) {
 	s.awaitWhole(time.Minute)
 	at(s.oracle.nextRound(0).Time())
 	before, after := s.oracle.judge(s.oracle.from)
+	if before.slots+after.slots < roundSlots {
+		t.Errorf("%d slots judged, want a round", before.slots+after.slots)
+	}
 	if lost := before.lost + after.lost; lost > 0 {
 		t.Errorf("%d slots lost when all was well again", lost)
 	}

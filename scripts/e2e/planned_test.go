@@ -53,9 +53,9 @@ func TestImage(t *testing.T) {
 func TestPlanned(t *testing.T) {
 	s := sharedStack(t)
 	t.Run("status", func(t *testing.T) { s.t = t; looks(t, s) })
-	t.Run("drill", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs between rounds", drill()) })
-	t.Run("drill now", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs at any moment", drill("--now")) })
-	t.Run("rolling upgrade", func(t *testing.T) { s.t = t; costs(t, s, "rolling upgrade", upgrade) })
+	t.Run("drill", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs just before our round", -4*second, drill()) })
+	t.Run("drill now", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs in our round", 2*second, drill("--now")) })
+	t.Run("rolling upgrade", func(t *testing.T) { s.t = t; costs(t, s, "rolling upgrade, from our round on", 0, upgrade) })
 	s.t = t
 	healed(t, s)
 }
@@ -83,10 +83,13 @@ func looks(t *testing.T, s *stack) {
 	}
 }
 
-// costs runs something that must not cost a block.
-func costs(t *testing.T, s *stack, name string, do func(*testing.T, *stack)) {
+// costs runs something that must not cost a block, from a moment that is so long after the beginning of our round, and judges that round.
+func costs(t *testing.T, s *stack, name string, begin time.Duration, do func(*testing.T, *stack)) {
 	s.awaitWhole(time.Minute)
+	round := s.oracle.nextRound(max(0, -begin)).Time()
+	at(round.Add(begin))
 	do(t, s)
+	at(round)
 	_, cost := s.oracle.judge(s.oracle.from)
 	results.add(row{fault: name, cost: cost, ok: cost.lost == 0})
 	if cost.lost > 0 {

@@ -24,7 +24,7 @@ func TestDistances(t *testing.T) {
 	buildWAN(t, s)
 	s.up()
 	t.Run("distances", func(t *testing.T) { s.t = t; far(t, s) })
-	t.Run("drill", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs, 40 to 160 ms apart", drill()) })
+	t.Run("drill", func(t *testing.T) { s.t = t; costs(t, s, "five hand-overs, 40 to 160 ms apart", -5*second, drill()) })
 	for _, f := range []fault{
 		{name: "leader killed, 40 to 160 ms apart", slot: 4, hold: inRound, budget: 1, within: 5 * second, strike: killing(leader)},
 		{name: "active replica killed, 40 to 160 ms apart", slot: 4, hold: inRound, budget: 2, strike: killing(active)},
