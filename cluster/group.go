@@ -23,6 +23,7 @@ type Group struct {
 	changed   broadcast
 	ops       sync.WaitGroup // futures being waited for
 	fatal     func(error)    // ends Run
+	had       bool           // there was a log when the group was opened
 
 	mu       sync.Mutex
 	store    *storage.Store
@@ -53,8 +54,13 @@ func Open(cfg Config) (*Group, error) {
 			return nil, fmt.Errorf("open group: %w", err)
 		}
 	}
+	had, err := store.HasLog()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open group: look for a log: %w", err), store.Close())
+	}
 	return &Group{
 		cfg:       cfg,
+		had:       had,
 		log:       cfg.Logger,
 		handovers: make(chan *handover),
 		gone:      make(chan string, 1),
@@ -112,7 +118,7 @@ func (g *Group) Announce() Peer {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	p := Peer{Name: g.cfg.Node, RaftID: g.identity.RaftID, Addr: g.cfg.Advertise, ClusterID: g.identity.ClusterID}
-	p.HasState = n != nil && n.raft.LastIndex() > 0
+	p.HasState = g.had || n != nil && n.raft.LastIndex() > 0
 	return p
 }
 

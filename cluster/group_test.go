@@ -328,3 +328,21 @@ func TestRunOnceAndClose(t *testing.T) {
 		w.net.Close()
 	})
 }
+
+// A member that starts says at once that it has a log: until its Raft ran it was taken for a new one, and a wiped member that saw none but
+// such could found a second cluster.
+func TestAnnouncesItsLogAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		w.agreed(l.mustAdvance())
+		if err := l.quit(); err != nil {
+			t.Fatal(err)
+		}
+		l.start()
+		if got := l.group.Announce(); !got.HasState {
+			t.Errorf("announces %+v, want a log", got)
+		}
+	})
+}

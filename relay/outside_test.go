@@ -95,6 +95,30 @@ func TestAllUpstreamsGoneForAWhile(t *testing.T) {
 	})
 }
 
+// All upstreams are out of reach at the end of our round, until the network has
+// gone on without its last blocks: what was on its way by then arrives late, and
+// is no breach of ours.
+func TestHeldBackUntilTooLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 16 {
+			f.awaitSlot(8, 0)
+			f.mem.CutBoth("r1", "up-1")
+			f.mem.CutBoth("r1", "up-2")
+			time.Sleep(3*time.Second + time.Duration(i)*250*time.Millisecond)
+			f.mem.HealAll()
+		}
+		rounds(1)
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.Emitted < 16*8 || got.Missed < 16 {
+			f.dump(f.members[0].began, 300)
+			t.Errorf("report=%+v %+v, want our last blocks missed and nothing double or unlinked", brief(got), got.Unlinkeds)
+		}
+	})
+}
+
 // The same with connections that end instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 	t.Parallel()

@@ -127,7 +127,7 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 		cfg.lag = time.Duration(rng.IntN(300)) * time.Millisecond
 	}
 	if rng.IntN(2) == 0 {
-		cfg.change = func(c *simnet.Config) { c.Others = []string{"bpb"} }
+		cfg.change = func(c *simnet.Config) { c.Others, c.Extra = []string{"bpb"}, []string{"boot1", "boot2"} } // one finalizer of four may fail
 	}
 	return &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
 }

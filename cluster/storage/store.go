@@ -173,6 +173,16 @@ func (s *Store) HasState() (bool, error) {
 	return raft.HasExistingState(s.logs, s.guard, s.medium.Snapshots)
 }
 
+// HasLog says whether there is a log or a snapshot.
+func (s *Store) HasLog() (bool, error) {
+	last, err := s.logs.LastIndex()
+	if err != nil || last > 0 {
+		return err == nil, err
+	}
+	snapshots, err := s.medium.Snapshots.List()
+	return len(snapshots) > 0, err
+}
+
 func (s *Store) save(id Identity) error {
 	if id == s.identity {
 		return nil

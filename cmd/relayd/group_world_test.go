@@ -61,7 +61,7 @@ func newSimGroup(t *testing.T, dir string, seed uint64) *simGroup {
 	}
 	var err error
 	g.net, err = simnet.New(simnet.Config{
-		NoSignatures: true, Load: 1, Others: []string{"bpb"}, MaxNodesPerHost: -1, Upstreams: upstreams, Seed: fmt.Sprint(seed),
+		NoSignatures: true, Load: 1, Others: []string{"bpb"}, Extra: []string{"boot1", "boot2"}, MaxNodesPerHost: -1, Upstreams: upstreams, Seed: fmt.Sprint(seed),
 		Host:    func(name string) simnet.Transport { return g.mem.Host(name) },
 		OnEvent: g.outside,
 	})

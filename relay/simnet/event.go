@@ -19,7 +19,8 @@ type Event struct {
 	// Block is the block involved.
 	Block *Block
 	// Linked is set on Received if the node had the block's parent, or the block
-	// is not above the node's last irreversible one.
+	// is not above the node's last irreversible one, or it came from the peer at
+	// once after its parent, of which this was so.
 	Linked bool
 	// Count is the number of blocks removed by a Switched, or of a round.
 	Count int

@@ -10,6 +10,8 @@ import (
 const (
 	cacheLimit  = 30              // unlinkable blocks kept by Leap 5 and Spring 1.0
 	futureLimit = 7 * time.Second // how far ahead a producer node takes blocks
+
+	burst = 100 * time.Millisecond // what comes within this was sent before, and held back on its way
 )
 
 // onBlock is a block frame from a peer (net_plugin.cpp:3016-3090).
@@ -26,7 +28,12 @@ func (n *Node) onBlock(p *peer, payload []byte) {
 	p.lastBlock = time.Now()
 	// A block that is final or too late to matter is dropped unread: bytes that a
 	// broken network held back for long arrive so, and link to nothing any more.
-	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num()
+	// The last of them may be above what is final by now: they come with their parents.
+	now := time.Now()
+	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && now.Sub(p.tailAt) < burst
+	if linked {
+		p.tail, p.tailAt = b.ID, now
+	}
 	ev := Event{Kind: Duplicate, Peer: p.name(), Inside: p.inside, Block: b, Linked: linked}
 	if !p.known[b.ID] {
 		ev.Kind = Received

@@ -39,7 +39,9 @@ type peer struct {
 	start     uint32 // earliest block it can serve
 	syncing   bool   // peer_syncing_from_us: gets nothing broadcast
 	forkHead  wire.ID
-	ordinal   uint32 // when it was last the sync source
+	ordinal   uint32  // when it was last the sync source
+	tail      wire.ID // its last block that linked when it came
+	tailAt    time.Time
 	known     map[wire.ID]bool
 	knownTrx  map[[32]byte]uint32
 	rejects   rejects
