@@ -106,16 +106,20 @@ func firstOrigin(e *ring.Entry) wire.ID {
 	return e.Origins[0].ID
 }
 
-// fillGap asks the upstream for what lies between the ring and a block whose
-// parent is not known, at most once a second.
+// fillGap asks the upstream for what lies between the ring and a block that
+// does not link to it, at most once a second.
 func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	tip := h.ring.Tip()
 	if e.Public || tip == nil || now.Sub(u.asked) < time.Second {
 		return
 	}
-	from, to := h.common()+1, e.Block.Num()-1
+	lowest := e // of its branch, as far down as that is here
+	for p := h.ring.Parent(e); p != nil && !p.Public; p = h.ring.Parent(p) {
+		lowest = p
+	}
+	from, to := h.common()+1, lowest.Block.Num()-1
 	if from > to { // a fork below our tip: from what is final on
-		from = max(u.up.Root().Num()+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
+		from = max(u.up.Root().Num()+1, to+1-min(to, forkDepth))
 	}
 	if from > to {
 		return

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay"
@@ -41,6 +42,40 @@ func TestForkBehindAGapIsPublishedWhole(t *testing.T) {
 			if !r.has(b.id) {
 				t.Errorf("the replica did not get %s", name)
 			}
+		}
+	})
+}
+
+// The network leaves its own last block aside while a relay connects: what the
+// other branch lacks here is asked for, although its blocks have come since.
+func TestForkBelowTheTipIsFetched(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		dead, alive := child(base.id, s.slot+1, "bpb", 1, 0), child(base.id, s.slot+1, "bpb", 2, 0)
+		up := s.accept(genesis(100), dead.id)
+		r := s.dial("nodeos-a", base.id, base.id)
+		settle()
+		up.write(base.frame)
+		up.write(dead.frame)
+		tip := alive
+		for i := range wire.Slot(4) {
+			tip = child(tip.id, s.slot+2+i, "bpb", 0, 0)
+			up.write(tip.frame)
+			time.Sleep(wire.SlotInterval)
+		}
+		up.mu.Lock()
+		asked := slices.Clone(up.asked)
+		up.mu.Unlock()
+		wanted := func(q wire.SyncRequest) bool { return q.Start <= alive.id.Num() && q.End >= alive.id.Num() }
+		if len(asked) < 2 || !slices.ContainsFunc(asked[1:], wanted) { // the first is for its head
+			t.Fatalf("asked for %+v, want #%d in one of the later ones", asked, alive.id.Num())
+		}
+		up.write(alive.frame)
+		settle()
+		if !r.has(tip.id) {
+			t.Error("the replica did not get the branch that goes on")
 		}
 	})
 }

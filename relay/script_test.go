@@ -128,6 +128,7 @@ type player struct {
 	mu     sync.Mutex
 	blocks []wire.ID
 	votes  []wire.ID // blocks voted for
+	asked  []wire.SyncRequest
 	err    error
 	done   chan struct{}
 }
@@ -191,6 +192,10 @@ func (p *player) read() {
 		case wire.TypeVote:
 			if v, err := wire.ParseVote(f.Body()); err == nil {
 				p.votes = append(p.votes, v.Block)
+			}
+		case wire.TypeSyncRequest:
+			if q, err := wire.ParseSyncRequest(f.Body()); err == nil {
+				p.asked = append(p.asked, q)
 			}
 		default:
 		}
