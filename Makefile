@@ -17,6 +17,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1
 PKG ?= ./...
 FUZZTIME ?= 5s
+FUZZLONG ?= 10m
+FUZZ ?= .
+FUZZDONE ?= bin/fuzz-long.done
+PARALLEL ?=
 BENCH ?= .
 BENCHTIME ?= 1s
 DEMO ?=
@@ -58,6 +62,14 @@ format: ## Rewrite the sources as gofumpt wants them
 .PHONY: fuzz
 fuzz: ## Run every fuzz target for FUZZTIME each (default 5s)
 	GO='$(GO)' scripts/fuzz.sh '$(FUZZTIME)'
+
+.PHONY: fuzz-long
+fuzz-long: ## Run every fuzz target for 10 minutes; started again, it goes on where it was stopped
+	GO='$(GO)' FUZZ='$(FUZZ)' PARALLEL='$(PARALLEL)' DONE='$(FUZZDONE)' scripts/fuzz.sh '$(FUZZLONG)'
+
+.PHONY: corpus
+corpus: ## Keep what fuzzing has found and covers something new: into testdata/fuzz
+	GO='$(GO)' FUZZ='$(FUZZ)' scripts/corpus.sh
 
 .PHONY: schedules
 schedules: ## Run N seeded fault schedules on simulated groups (default 4000), from seed FIRST on
