@@ -14,7 +14,8 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
-# make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1
+# make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1,
+# make chaos SEED=7 FAULTS=40 KINDS=kill,cut
 PKG ?= ./...
 FUZZTIME ?= 5s
 FUZZLONG ?= 10m
@@ -30,6 +31,12 @@ E2E ?= .
 E2E_SHORT ?=
 N ?= 4000
 FIRST ?= 1
+SEED ?= 1
+FAULTS ?= 12
+KINDS ?=
+LONGEST ?= 8s
+LEGS ?= 6
+REPORT ?= bin/chaos.json
 
 .PHONY: help
 help: ## List the targets
@@ -107,6 +114,19 @@ down: ## Remove what make up started: containers, networks, volumes (the image s
 .PHONY: e2e
 e2e: image ## Break the three regions on the real engine, one part after another; E2E=Faults/leader for some of it, E2E_SHORT=1 as CI
 	$(GO) test -tags e2e -count 1 -timeout 30m -v $(if $(E2E_SHORT),-short) -run '$(E2E)' ./scripts/e2e
+
+.PHONY: chaos
+chaos: ## Faults by a seed on three real relays, judged from outside: make chaos SEED=7 FAULTS=40 (SEED=0: a random one)
+	$(GO) test -count 1 -timeout 30m -v -run '^TestChaos$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -kinds '$(KINDS)' -longest $(LONGEST)
+
+.PHONY: chaos-long
+chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simulated schedules; prints the table of docs/evidence.md
+	mkdir -p $(dir $(REPORT)) && rm -f $(REPORT)
+	for leg in $$(seq 1 $(LEGS)); do \
+	  $(GO) test -count 1 -timeout 30m -v -run '^TestChaos$$' ./scripts/proctest -args \
+	    -seed $$(($(SEED) + leg - 1)) -faults 85 -longest 1m -report $(abspath $(REPORT)); \
+	done
+	$(MAKE) schedules N=100000
 
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes

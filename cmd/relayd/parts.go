@@ -34,13 +34,13 @@ type parts struct {
 }
 
 // systemParts are real sockets and files.
-func systemParts(Config) parts {
+func systemParts(cfg Config) parts {
 	dialer := net.Dialer{Timeout: 5 * time.Second}
-	return parts{
+	return afflicted(cfg, parts{
 		listen:    func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) },
 		listenAPI: listenAPI,
 		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
-	}
+	})
 }
 
 // listenAPI opens the API's listener, with TLS where it is configured.

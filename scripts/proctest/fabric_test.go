@@ -10,16 +10,25 @@ import (
 	"time"
 )
 
+// way is the direction from one party to another.
+type way [2]string
+
+// back is the other direction.
+func (w way) back() way { return way{w[1], w[0]} }
+
 // fabric is the network between all parties: every one is reached through a
 // proxy that knows who calls, so that the way between any two can be cut as a
-// network cuts it: what is sent does not arrive, and nobody is told.
+// network cuts it: what is sent does not arrive, and nobody is told. A way that
+// is not cut may be bad, see impairment.
 type fabric struct {
 	who func(from, to *net.TCPAddr) string // which party a connection is from
 	ip  map[string]string                  // the address a party's connections come from
 
 	mu      sync.Mutex
-	cut     map[[2]string]chan struct{} // closed when healed
-	doors   map[[2]string]*door         // by who calls and who is called
+	cuts    map[way]*cut
+	bad     map[way][]*impairment
+	carried uint64        // connections so far
+	doors   map[way]*door // by who calls and who is called
 	conns   map[*net.TCPConn]struct{}
 	udp     map[string]*net.UDPConn // by the party that is reached through it
 	closers []io.Closer
@@ -31,7 +40,7 @@ type fabric struct {
 func newFabric(t *testing.T, ip map[string]string, who func(from, to *net.TCPAddr) string) *fabric {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &fabric{
-		who: who, ip: ip, cut: make(map[[2]string]chan struct{}), doors: make(map[[2]string]*door), conns: make(map[*net.TCPConn]struct{}),
+		who: who, ip: ip, cuts: make(map[way]*cut), bad: make(map[way][]*impairment), doors: make(map[way]*door), conns: make(map[*net.TCPConn]struct{}),
 		udp: make(map[string]*net.UDPConn), ctx: ctx, stop: stop,
 	}
 	t.Cleanup(f.close)
@@ -51,16 +60,35 @@ func (f *fabric) close() {
 	f.wg.Wait()
 }
 
+// cut is a way that is cut, by so many at once.
+type cut struct {
+	by     int
+	healed chan struct{}
+}
+
 // isolate cuts the way between a party and others, both ways.
-func (f *fabric) isolate(a string, others ...string) {
+func (f *fabric) isolate(a string, others ...string) { f.sever(both(a, others)...) }
+
+// both are the ways from a party to others, and back.
+func both(a string, others []string) (ways []way) {
+	for _, b := range others {
+		ways = append(ways, way{a, b}, way{b, a})
+	}
+	return ways
+}
+
+// sever cuts ways, in the directions given only. No connection can be opened
+// between two parties when one of the directions is cut.
+func (f *fabric) sever(ways ...way) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, b := range others {
-		for _, way := range [][2]string{{a, b}, {b, a}} {
-			if f.cut[way] == nil {
-				f.cut[way] = make(chan struct{})
-			}
-			if d := f.doors[way]; d != nil && d.listener != nil {
+	for _, w := range ways {
+		if f.cuts[w] == nil {
+			f.cuts[w] = &cut{healed: make(chan struct{})}
+		}
+		f.cuts[w].by++
+		for _, d := range []*door{f.doors[w], f.doors[w.back()]} {
+			if d != nil && d.listener != nil {
 				_ = d.listener.Close() // and with it nobody can connect
 				d.listener = nil
 			}
@@ -68,33 +96,54 @@ func (f *fabric) isolate(a string, others ...string) {
 	}
 }
 
-// heal mends everything. What was sent meanwhile is lost, and with it the
-// connection it was sent on.
-func (f *fabric) heal(t *testing.T) {
+// mend takes one cut off each of the ways. What was sent meanwhile is lost, and
+// with it the connection it was sent on.
+func (f *fabric) mend(t *testing.T, ways ...way) {
 	t.Helper()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for way, d := range f.doors {
-		if f.cut[way] != nil {
+	for _, w := range ways {
+		if c := f.cuts[w]; c != nil {
+			if c.by--; c.by == 0 {
+				close(c.healed)
+				delete(f.cuts, w)
+			}
+		}
+	}
+	for w, d := range f.doors {
+		if d.listener == nil && f.cuts[w] == nil && f.cuts[w.back()] == nil {
 			f.open(t, d)
 		}
 	}
-	for _, healed := range f.cut {
-		close(healed)
+}
+
+// heal mends everything.
+func (f *fabric) heal(t *testing.T) {
+	t.Helper()
+	f.mu.Lock()
+	var all []way
+	for w, c := range f.cuts {
+		for range c.by {
+			all = append(all, w)
+		}
 	}
-	clear(f.cut)
+	for w := range f.bad {
+		f.better(w, nil)
+	}
+	f.mu.Unlock()
+	f.mend(t, all...)
 }
 
 // way reports whether the way from a to b is open, after a wait for that.
 func (f *fabric) way(a, b string) bool {
 	f.mu.Lock()
-	healed := f.cut[[2]string{a, b}]
+	c := f.cuts[way{a, b}]
 	f.mu.Unlock()
-	if healed == nil {
+	if c == nil {
 		return f.ctx.Err() == nil
 	}
 	select {
-	case <-healed:
+	case <-c.healed:
 	case <-f.ctx.Done():
 	}
 	return false
@@ -115,7 +164,7 @@ func (f *fabric) exposeTo(t *testing.T, listen, caller, party string, target fun
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.open(t, d)
-	f.doors[[2]string{caller, party}] = d
+	f.doors[way{caller, party}] = d
 	return d.addr
 }
 
@@ -175,9 +224,13 @@ func (f *fabric) carry(in *net.TCPConn, from, to, target string) {
 	}
 	out := c.(*net.TCPConn)
 	defer f.track(out)()
+	f.mu.Lock()
+	f.carried++
+	serial := f.carried
+	f.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { f.pump(out, in, from, to) })
-	both.Go(func() { f.pump(in, out, to, from) })
+	both.Go(func() { f.pump(out, in, way{from, to}, serial) })
+	both.Go(func() { f.pump(in, out, way{to, from}, serial) })
 	both.Wait()
 }
 
@@ -199,17 +252,18 @@ func (f *fabric) track(c *net.TCPConn) (done func()) {
 
 // pump carries bytes from src to dst. While the way is cut nothing moves, not
 // even the end of the connection; then the connection breaks.
-func (f *fabric) pump(dst, src *net.TCPConn, from, to string) {
+func (f *fabric) pump(dst, src *net.TCPConn, w way, serial uint64) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := src.Read(buf)
-		if !f.way(from, to) {
+		slow, arrives := f.suffer(w, serial, n)
+		if !f.way(w[0], w[1]) || !arrives {
 			_, _ = src.SetLinger(0), dst.SetLinger(0)
 			_, _ = src.Close(), dst.Close()
 			return
 		}
 		if n > 0 {
-			if _, werr := dst.Write(buf[:n]); werr != nil {
+			if werr := f.deliver(dst, buf[:n], slow); werr != nil {
 				_ = src.SetLinger(0) // the receiver is gone: so the sender learns
 				_ = src.Close()
 				return
@@ -264,10 +318,18 @@ func (f *fabric) exposeUDP(t *testing.T, listen, party string, targets map[strin
 }
 
 func (f *fabric) datagram(from, to string, b []byte, target *net.UDPAddr) {
+	w := way{from, to}
 	f.mu.Lock()
-	out, lost := f.udp[from], f.cut[[2]string{from, to}] != nil
+	f.carried++
+	out, lost := f.udp[from], f.cuts[w] != nil
+	late, hit := hits(f.bad[w], f.carried)
 	f.mu.Unlock()
-	if out != nil && !lost {
+	switch {
+	case out == nil || lost || hit:
+	case late > 0:
+		b := append([]byte(nil), b...)
+		time.AfterFunc(late, func() { _, _ = out.WriteToUDP(b, target) })
+	default:
 		_, _ = out.WriteToUDP(b, target) // datagrams get lost
 	}
 }

@@ -31,11 +31,13 @@ var upstreamNames = []string{"up-1", "up-2"}
 // group is three relays, each a process, amid a simulated network in this one.
 type group struct {
 	t        *testing.T // of the scenario under way
+	setup    setup
 	relays   map[string]*relay
 	net      *simnet.Network
 	fabric   *fabric
 	replicas map[string]*simnet.Replica
 	fin      *simnet.Replica
+	doors    []string // where replicas dial, by the relays' order
 	emitted  *emissions
 	random   *rand.Rand
 	seeds    [2]uint64
@@ -45,12 +47,19 @@ type group struct {
 	gossip   map[string]string // and where they gossip
 }
 
+// setup is what can be different about a group.
+type setup struct {
+	seed    uint64
+	prepare func(*relay)       // before its first start
+	watch   func(simnet.Event) // told what happens in the network
+}
+
 // newGroup starts a group, and waits for its first whole round.
-func newGroup(t *testing.T) *group {
+func newGroup(t *testing.T, s setup) *group {
 	t.Helper()
 	g := &group{
-		t: t, relays: make(map[string]*relay), replicas: make(map[string]*simnet.Replica), cluster: make(map[string]string),
-		emitted: &emissions{seen: make(map[[32]byte]bool)}, seeds: [2]uint64{rand.Uint64(), 1},
+		t: t, setup: s, relays: make(map[string]*relay), replicas: make(map[string]*simnet.Replica), cluster: make(map[string]string),
+		emitted: &emissions{seen: make(map[[32]byte]bool)}, seeds: [2]uint64{s.seed, 1},
 	}
 	g.random = rand.New(rand.NewPCG(g.seeds[0], g.seeds[1]))
 	g.certs = t.TempDir()
@@ -66,7 +75,7 @@ func newGroup(t *testing.T) *group {
 	for i, name := range relayNames {
 		ip[name] = fmt.Sprintf("127.0.6.%d", i+1)
 	}
-	for i, name := range append(slices.Clone(replicaNames), "fin-1") {
+	for i, name := range append(slices.Clone(replicaNames), "fin-1", "fin-2") {
 		ip[name] = fmt.Sprintf("127.0.7.%d", i+1)
 	}
 	g.fabric = newFabric(t, ip, g.who)
@@ -104,7 +113,12 @@ func (g *group) startNetwork() {
 		Listen: func(int) string {
 			return "127.0.5.1:0"
 		},
-		OnEvent: g.emitted.watch,
+		OnEvent: func(e simnet.Event) {
+			g.emitted.watch(e)
+			if g.setup.watch != nil {
+				g.setup.watch(e)
+			}
+		},
 	})
 	if err != nil {
 		g.t.Fatal(err)
@@ -151,7 +165,7 @@ func (g *group) startRelays() {
 		}
 		yaml := fmt.Sprintf(`region: %s
 producers: [bpa]
-downstream: {listen: %q, observers: [fin-1]}
+downstream: {listen: %q, observers: [fin-1, fin-2]}
 upstream: {peers: [%q, %q]}
 cluster:
   listen: %q
@@ -165,6 +179,9 @@ cluster:
 			filepath.Join(g.certs, "ca.pem"), filepath.Join(g.certs, name+".pem"), filepath.Join(g.certs, name+"-key.pem"),
 			filepath.Join(g.certs, "gossip.key"))
 		g.relays[name] = newRelay(t, name, freeAddr(t, private), yaml)
+		if g.setup.prepare != nil {
+			g.setup.prepare(g.relays[name])
+		}
 	}
 	for _, name := range relayNames {
 		g.relays[name].start(t)
@@ -175,12 +192,13 @@ cluster:
 func (g *group) startReplicas() {
 	t := g.t
 	at := make([]string, len(relayNames))
+	g.doors = at
 	for i, name := range relayNames {
 		target := g.relays[name].downstream(t)
 		at[i] = g.fabric.expose(t, fmt.Sprintf("127.0.3.%d:0", i+1), name, func() string { return target })
 	}
 	for i, name := range replicaNames {
-		r, err := g.net.Replica(simnet.ReplicaConfig{Name: name, Relays: []string{at[i], at[(i+1)%len(at)]}})
+		r, err := g.net.Replica(g.replicaConfig(i))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,6 +211,11 @@ func (g *group) startReplicas() {
 	if err := g.fin.Start(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// replicaConfig is the i-th replica: it dials the relay of its region and the next.
+func (g *group) replicaConfig(i int) simnet.ReplicaConfig {
+	return simnet.ReplicaConfig{Name: replicaNames[i], Relays: []string{g.doors[i], g.doors[(i+1)%len(g.doors)]}}
 }
 
 // downstream is where the relay listens for replicas, by its configuration.

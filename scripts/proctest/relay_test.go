@@ -23,6 +23,8 @@ type relay struct {
 	name, dir, config string
 	api               string // address of its control API
 	client            *control.Client
+	binary            string   // the relayd to run
+	env               []string // beside the test's own
 
 	mu   sync.Mutex
 	cmd  *exec.Cmd
@@ -33,7 +35,7 @@ type relay struct {
 // newRelay prepares a relay with the given configuration. Nothing runs yet.
 func newRelay(t *testing.T, name, api, yaml string) *relay {
 	t.Helper()
-	r := &relay{name: name, dir: t.TempDir(), api: api}
+	r := &relay{name: name, dir: t.TempDir(), api: api, binary: filepath.Join(bin, "relayd")}
 	r.config = filepath.Join(r.dir, "relay.yaml")
 	text := fmt.Sprintf("node: %s\ndata_dir: data\nhttp: {listen: %q}\nlog: {level: info, format: json}\n%s", name, api, yaml)
 	if err := os.WriteFile(r.config, []byte(text), 0o600); err != nil {
@@ -76,8 +78,8 @@ func (r *relay) start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(bin, "relayd"), "run", "--config", r.config)
-	cmd.Stderr = out
+	cmd := exec.Command(r.binary, "run", "--config", r.config)
+	cmd.Stderr, cmd.Env = out, append(os.Environ(), r.env...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -194,6 +196,13 @@ func (r *relay) ctl(t *testing.T, args ...string) (string, int) {
 		t.Fatal(err)
 	}
 	return string(out), 0
+}
+
+// ctlQuietly runs relayctl against the relay, whatever comes of it.
+func (r *relay) ctlQuietly(args ...string) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	_ = exec.CommandContext(ctx, filepath.Join(bin, "relayctl"), append([]string{"--addr", "http://" + r.api}, args...)...).Run()
 }
 
 // tail is the last lines of a text.

@@ -3,6 +3,7 @@ package proctest_test
 import (
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"syscall"
 	"testing"
 	"time"
@@ -13,7 +14,7 @@ import (
 // TestGroup does to three real relays what happens to relays, one scenario
 // after the other on one group, and asks the network what it saw.
 func TestGroup(t *testing.T) {
-	g := newGroup(t)
+	g := newGroup(t, setup{seed: rand.Uint64()})
 	for _, s := range []struct {
 		name string
 		run  func(*group)

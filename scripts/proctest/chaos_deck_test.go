@@ -1,0 +1,73 @@
+package proctest_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+)
+
+// kind is a kind of fault.
+type kind struct {
+	name string
+	// inRound: it begins in a round of ours, where it hurts.
+	inRound bool
+	prepare func(*chaos, *rand.Rand) *fault
+}
+
+// fault is a fault that is about to be.
+type fault struct {
+	what  string
+	locks []string // what no other fault may touch while this one lasts
+	lasts time.Duration
+	begin func()
+	heal  func() // nil: nothing is to be healed
+}
+
+// kinds are all kinds of fault.
+var kinds = slices.Concat(relayKinds, hostKinds, netKinds, nodeosKinds)
+
+// deck deals kinds: each once before any comes again.
+type deck struct {
+	kinds []*kind
+	left  []*kind
+	rand  *rand.Rand
+}
+
+// newDeck is the deck of a seed, of all kinds or of those named.
+func newDeck(seed uint64, only string) *deck {
+	d := &deck{rand: rand.New(rand.NewPCG(seed, 0))}
+	for i := range kinds {
+		if only == "" || slices.Contains(strings.Split(only, ","), kinds[i].name) {
+			d.kinds = append(d.kinds, &kinds[i])
+		}
+	}
+	return d
+}
+
+// draw takes the next card.
+func (d *deck) draw() *kind {
+	if len(d.left) == 0 {
+		d.left = slices.Clone(d.kinds)
+		d.rand.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+	}
+	k := d.left[0]
+	d.left = d.left[1:]
+	return k
+}
+
+// putBack puts a card that could not be played under the deck.
+func (d *deck) putBack(k *kind) { d.left = append(d.left, k) }
+
+// lasting is a duration between two bounds, the shorter the likelier.
+func lasting(r *rand.Rand, low, high time.Duration) time.Duration {
+	high = min(high, *chaosPause)
+	if high <= low {
+		return high
+	}
+	return time.Duration(float64(low) * math.Exp(r.Float64()*math.Log(float64(high)/float64(low))))
+}
+
+// oneOf is one of a list.
+func oneOf[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }

@@ -1,0 +1,245 @@
+package proctest_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// moment is a line of a timeline.
+type moment struct {
+	at        time.Time
+	who, what string
+}
+
+// lines is what an operator reads, as it happens, and can be asked for again.
+type lines struct {
+	began time.Time
+	mu    sync.Mutex
+	said  []moment
+}
+
+func newLines() *lines { return &lines{began: time.Now()} }
+
+func (l *lines) say(format string, args ...any) {
+	now := time.Now()
+	text := fmt.Sprintf(format, args...)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.said = append(l.said, moment{now, "chaos", text})
+	fmt.Printf("%7.1fs  %s\n", now.Sub(l.began).Seconds(), text)
+}
+
+// replay is the command that does it again.
+func (c *chaos) replay() string {
+	kinds := ""
+	if *chaosKinds != "" {
+		kinds = " KINDS=" + *chaosKinds
+	}
+	return fmt.Sprintf("make chaos SEED=%d FAULTS=%d%s", c.seeds[0], *chaosFaults, kinds)
+}
+
+// report says that a promise was broken, what led to it, and how to see it again.
+func (w *watch) report(what string, at time.Time) {
+	w.c.lines.say("BROKEN       %s", what)
+	w.timeline(what, at)
+}
+
+// timeline prints what happened before a moment: faults, blocks, and what the
+// relays have logged, merged.
+func (w *watch) timeline(what string, at time.Time) {
+	const before, most = 8 * time.Second, 120
+	var all []moment
+	w.c.lines.mu.Lock()
+	all = append(all, w.c.lines.said...)
+	w.c.lines.mu.Unlock()
+	w.mu.Lock()
+	all = append(all, w.events...)
+	w.mu.Unlock()
+	for name, r := range w.c.relays {
+		all = append(all, logged(name, r.log())...)
+	}
+	all = slices.DeleteFunc(all, func(m moment) bool { return m.at.Before(at.Add(-before)) || m.at.After(at) })
+	slices.SortStableFunc(all, func(a, b moment) int { return a.at.Compare(b.at) })
+	fmt.Printf("--- the last %s before: %s\n", before, what)
+	for _, m := range all[max(0, len(all)-most):] {
+		fmt.Printf("    %s  %-9s %s\n", m.at.UTC().Format("15:04:05.000"), m.who, m.what)
+	}
+	fmt.Printf("--- to see it again: %s\n", w.c.replay())
+}
+
+// logged reads a relay's log.
+func logged(name, text string) (out []moment) {
+	for line := range strings.Lines(text) {
+		var l map[string]any
+		if json.Unmarshal([]byte(line), &l) != nil {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, fmt.Sprint(l["@timestamp"]))
+		if err != nil || l["@module"] == "relayd.http" {
+			continue
+		}
+		what := fmt.Sprint(l["@message"])
+		for _, k := range slices.Sorted(maps.Keys(l)) {
+			if k[0] != '@' && k != "node" {
+				what += fmt.Sprintf(" %s=%.60v", k, l[k])
+			}
+		}
+		out = append(out, moment{at, name, what})
+	}
+	return out
+}
+
+// leg is the outcome of a run, or of several together.
+type leg struct {
+	Legs, Waves, Faults           int
+	Kinds                         map[string]int
+	Took                          time.Duration
+	Double, Unlinked, Lowered     int
+	Slots, Lost, Late, NotResumed int
+	Resumed                       []time.Duration
+	Seeds                         []uint64
+}
+
+// verdict ends the run: the marks on the disks, the counts, pass or fail.
+func (c *chaos) verdict() {
+	c.until(time.Time{})
+	within(time.Minute, func() bool {
+		v, ok := c.net.Upstream(0).View()
+		return ok && v.Root.Slot > c.slotOf(time.Now())-2*roundSlots || c.watch.broken()
+	})
+	r := c.net.Report()
+	for name, relay := range c.relays {
+		c.watch.panicked(name, tail(relay.log(), 200))
+	}
+	c.marksOnDisk()
+	l := leg{
+		Legs: 1, Waves: c.wave, Kinds: make(map[string]int), Took: time.Since(c.began), Double: r.Double, Unlinked: r.Unlinked,
+		Lowered: c.watch.lowered, Slots: r.SlotsOurs, Lost: r.Missed, Late: r.Late, NotResumed: len(c.failures), Resumed: c.waves,
+		Seeds: []uint64{c.seeds[0]},
+	}
+	for name, n := range c.kinds {
+		l.Kinds[name] = n.n
+		l.Faults += n.n
+	}
+	l.print(c.lines)
+	if l.broken() {
+		c.t.Errorf("broken promises; to see it again: %s", c.replay())
+	}
+	if *chaosReport != "" {
+		c.add(l)
+	}
+}
+
+func (l leg) broken() bool { return l.Double+l.Unlinked+l.Lowered+l.NotResumed > 0 }
+
+func (l leg) print(to *lines) {
+	verdict := "PASS"
+	if l.broken() {
+		verdict = "FAIL"
+	}
+	to.say("%s  %d faults in %d waves, %s: %d double, %d unlinked, %d lowered marks, %d times not resumed or not ended in time",
+		verdict, l.Faults, l.Waves, l.Took.Round(time.Second), l.Double, l.Unlinked, l.Lowered, l.NotResumed)
+	to.say("slots of ours %d, lost %d, late %d", l.Slots, l.Lost, l.Late)
+	if len(l.Resumed) > 0 {
+		to.say("resumed after the last fault of a wave: %s", spread(l.Resumed))
+	}
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(l.Kinds)) {
+		fmt.Fprintf(&b, " %s %d", k, l.Kinds[k])
+	}
+	to.say("by kind:%s", b.String())
+}
+
+var markOf = regexp.MustCompile(`mark +#(\d+)`)
+
+// marksOnDisk stops the relays and asks each disk for its mark: none that a
+// leader has told is above them all.
+func (c *chaos) marksOnDisk() {
+	var highest uint64
+	for _, r := range c.relays {
+		r.kill()
+		out, err := exec.Command(filepath.Join(bin, "relayd"), "recover", "--config", r.config).CombinedOutput()
+		m := markOf.FindSubmatch(out)
+		if m == nil {
+			c.lines.say("no mark on the disk of %s: %v %s", r.name, err, out)
+			continue
+		}
+		n, _ := strconv.ParseUint(string(m[1]), 10, 32)
+		highest = max(highest, n)
+	}
+	if told := c.watch.highest(); highest < uint64(told) {
+		c.watch.lowered++
+		c.lines.say("BROKEN       S3: a leader told mark #%d, the disks have #%d", told, highest)
+	}
+}
+
+// add adds the outcome to the report's file, and prints its table.
+func (c *chaos) add(l leg) {
+	var sum leg
+	b, err := os.ReadFile(*chaosReport)
+	if err == nil {
+		err = json.Unmarshal(b, &sum)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		c.t.Fatal(err)
+	}
+	if sum.Kinds == nil {
+		sum.Kinds = make(map[string]int)
+	}
+	for k, n := range l.Kinds {
+		sum.Kinds[k] += n
+	}
+	sum.Legs, sum.Waves, sum.Faults, sum.Took = sum.Legs+1, sum.Waves+l.Waves, sum.Faults+l.Faults, sum.Took+l.Took
+	sum.Double, sum.Unlinked, sum.Lowered = sum.Double+l.Double, sum.Unlinked+l.Unlinked, sum.Lowered+l.Lowered
+	sum.Slots, sum.Lost, sum.Late, sum.NotResumed = sum.Slots+l.Slots, sum.Lost+l.Lost, sum.Late+l.Late, sum.NotResumed+l.NotResumed
+	sum.Resumed, sum.Seeds = append(sum.Resumed, l.Resumed...), append(sum.Seeds, l.Seeds...)
+	if b, err = json.MarshalIndent(sum, "", "  "); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := os.WriteFile(*chaosReport, b, 0o600); err != nil {
+		c.t.Fatal(err)
+	}
+	sum.table()
+}
+
+// table prints what docs/evidence.md shows.
+func (l leg) table() {
+	commit, _ := exec.Command("git", "describe", "--always", "--dirty").Output()
+	fmt.Printf("\n%s, commit %s, %s, %d cores, %s.\n", time.Now().UTC().Format("2006-01-02"), strings.TrimSpace(string(commit)), machine(), runtime.NumCPU(), runtime.Version())
+	fmt.Printf("Seeds %v: %d faults in %d waves, %s.\n\n", l.Seeds, l.Faults, l.Waves, l.Took.Round(time.Second))
+	fmt.Println("| what | |\n|---|---|")
+	fmt.Printf("| heights with two blocks | %d |\n| unlinked blocks | %d |\n| lowered marks | %d |\n| not resumed within %s | %d |\n", l.Double, l.Unlinked, l.Lowered, resumeWithin, l.NotResumed)
+	fmt.Printf("| slots of ours, under faults all the time | %d |\n| of them lost | %d |\n", l.Slots, l.Lost)
+	if len(l.Resumed) > 0 {
+		fmt.Printf("| whole again, and a block of ours out | %s |\n", spread(l.Resumed))
+	}
+	fmt.Println("\n| fault | times |\n|---|---|")
+	for _, k := range kinds {
+		fmt.Printf("| %s | %d |\n", k.name, l.Kinds[k.name])
+	}
+}
+
+// machine is the processor's name.
+func machine() string {
+	b, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return runtime.GOARCH
+	}
+	for line := range strings.Lines(string(b)) {
+		if name, ok := strings.CutPrefix(line, "model name"); ok {
+			return strings.TrimSpace(strings.TrimLeft(name, "\t :"))
+		}
+	}
+	return runtime.GOARCH
+}

@@ -1,0 +1,274 @@
+package proctest_test
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/simnet"
+)
+
+// What a chaos run is, see the Makefile: go test -run TestChaos -args -faults 40.
+var (
+	chaosFaults = flag.Int("faults", 0, "chaos: how many faults; 0: no run")
+	chaosSeed   = flag.Uint64("seed", 1, "chaos: seed of the schedule; 0: a random one")
+	chaosKinds  = flag.String("kinds", "", "chaos: draw these kinds only, by comma")
+	chaosFor    = flag.Duration("for", 0, "chaos: begin no wave after this time; 0: until all faults have been")
+	chaosPause  = flag.Duration("longest", time.Minute, "chaos: how long a fault lasts at most")
+	chaosReport = flag.String("report", "", "chaos: add the counts to this file, for several legs of one run")
+)
+
+// resumeWithin is how long after the last fault is healed the group must be
+// whole again, and a block of ours must have left.
+const resumeWithin = 30 * time.Second
+
+// chaos is a run: waves of faults, some at once, on one group under
+// transactions. All of a wave is healed, and the group must resume, before the
+// next. Everything is done by the test's goroutine, but what watches.
+type chaos struct {
+	*group
+	began    time.Time
+	deck     *deck
+	kinds    map[string]*tally
+	wave     int
+	waves    []time.Duration // how long each took to resume
+	locks    map[string]bool // what a fault under way has to itself
+	down     map[string]int  // relays that a fault keeps down, by how many faults
+	afflict  map[string]*affliction
+	dirs     map[string]string // the relays' folders
+	mounted  bool              // they have disks of their own
+	backups  map[string]backup
+	unruly   map[string]*simnet.Replica // replicas that ignore the vote gate, by name
+	fin2     *simnet.Replica            // a second host with our finalizer's key
+	ended    map[string]time.Time       // relays found ended, and when
+	lines    *lines
+	watch    *watch
+	pending  []event
+	failures []string
+}
+
+// tally counts a kind of fault.
+type tally struct{ n, unmet int }
+
+// event is something to be done at a time.
+type event struct {
+	at time.Time
+	do func()
+}
+
+func TestChaos(t *testing.T) {
+	if *chaosFaults == 0 {
+		t.Skip("no faults asked for: make chaos")
+	}
+	if *chaosSeed == 0 {
+		*chaosSeed = rand.Uint64()>>40 + 1
+	}
+	c := newChaos(t, buildAfflicted(t, overlay{}), *chaosSeed)
+	c.run(*chaosFaults)
+	c.verdict()
+}
+
+// newChaos starts the group.
+func newChaos(t *testing.T, relayd string, seed uint64) *chaos {
+	t.Helper()
+	c := &chaos{
+		began: time.Now(), deck: newDeck(seed, *chaosKinds), kinds: make(map[string]*tally), locks: make(map[string]bool),
+		down: make(map[string]int), afflict: make(map[string]*affliction), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
+	}
+	c.watch = newWatch(c)
+	c.group = newGroup(t, setup{seed: seed, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }})
+	c.lines.say("seed %d, %d kinds of fault, three relays, group whole after %s", seed, len(c.deck.kinds), time.Since(c.began).Round(time.Millisecond))
+	c.standbys()
+	c.watch.start(t)
+	return c
+}
+
+// run lets faults happen, in waves, until there were so many.
+func (c *chaos) run(faults int) {
+	done := 0
+	for done < faults && !c.watch.broken() {
+		if *chaosFor > 0 && time.Since(c.began) > *chaosFor {
+			return
+		}
+		c.wave++
+		r := rand.New(rand.NewPCG(c.seeds[0], uint64(c.wave)))
+		n := min(3+r.IntN(4), faults-done)
+		c.backUp(r)
+		for i, start := 0, time.Now(); i < n; i++ {
+			c.until(start)
+			c.strikeKind(r)
+			done++
+			start = time.Now().Add(time.Duration(r.Int64N(int64(2500 * time.Millisecond))))
+		}
+		c.until(time.Time{})
+		c.resume()
+	}
+}
+
+// strikeKind begins the next fault of the deck that can be now.
+func (c *chaos) strikeKind(r *rand.Rand) {
+	for tries := range 40 * len(c.deck.kinds) {
+		if tries > 4*len(c.deck.kinds) {
+			c.until(time.Now().Add(time.Second)) // all that are left have to wait for something
+		}
+		k := c.deck.draw()
+		fr := rand.New(rand.NewPCG(r.Uint64(), 1))
+		f := c.prepareFault(k, fr)
+		if f == nil {
+			c.deck.putBack(k)
+			continue
+		}
+		if c.kinds[k.name] == nil {
+			c.kinds[k.name] = &tally{}
+		}
+		c.kinds[k.name].n++
+		text := f.what
+		if f.lasts > 0 {
+			text += " for " + f.lasts.Round(10*time.Millisecond).String()
+		}
+		c.lines.say("wave %-3d %-12s %s", c.wave, k.name, text)
+		f.begin()
+		if f.heal != nil {
+			c.at(f.lasts, func() {
+				f.heal()
+				c.unlock(f.locks)
+			})
+		} else {
+			c.unlock(f.locks)
+		}
+		return
+	}
+	c.t.Fatal("none of these faults can be")
+}
+
+// prepareFault lets a kind choose what it does, nil when that cannot be now.
+func (c *chaos) prepareFault(k *kind, r *rand.Rand) *fault {
+	if k.inRound {
+		c.untilRound(r)
+	}
+	f := k.prepare(c, r)
+	if f == nil {
+		return nil
+	}
+	for _, l := range f.locks {
+		if c.locks[l] {
+			return nil
+		}
+	}
+	for _, l := range f.locks {
+		c.locks[l] = true
+	}
+	return f
+}
+
+// unlock lets other faults at what one had to itself, but for what is to be left
+// alone until the wave is over.
+func (c *chaos) unlock(locks []string) {
+	for _, l := range locks {
+		if !strings.HasPrefix(l, wholeWave) {
+			delete(c.locks, l)
+		}
+	}
+}
+
+// wholeWave begins the name of a lock that lasts until the wave is over.
+const wholeWave = "wave: "
+
+// at does something later.
+func (c *chaos) at(in time.Duration, do func()) {
+	c.pending = append(c.pending, event{time.Now().Add(in), do})
+}
+
+// until does what is due until a time; zero: all of it. Relays that have ended
+// by themselves are started again meanwhile, as a service manager does.
+func (c *chaos) until(t time.Time) {
+	for {
+		c.supervise()
+		next := -1
+		for i, e := range c.pending {
+			if next < 0 || e.at.Before(c.pending[next].at) {
+				next = i
+			}
+		}
+		now := time.Now()
+		switch {
+		case next >= 0 && !c.pending[next].at.After(now):
+			e := c.pending[next]
+			c.pending = slices.Delete(c.pending, next, next+1)
+			e.do()
+		case t.IsZero() && next < 0, !t.IsZero() && !now.Before(t):
+			return
+		default:
+			pass(poll)
+		}
+	}
+}
+
+// untilRound waits for a random moment of a round of ours.
+func (c *chaos) untilRound(r *rand.Rand) {
+	begin, end := c.round(time.Now().Add(time.Second))
+	if now := time.Now(); begin.Before(now) {
+		begin = now
+	}
+	c.until(begin.Add(time.Duration(r.Int64N(int64(end.Sub(begin))))))
+}
+
+// resume waits until all is well after the last fault of a wave.
+func (c *chaos) resume() {
+	healed := time.Now()
+	var whole, block time.Duration
+	ok := func(limit time.Duration) bool {
+		return within(limit, func() bool {
+			c.supervise()
+			if whole == 0 && c.whole() && c.attached() == allAttached() {
+				whole = time.Since(healed)
+			}
+			if e, left := c.emitted.after(healed); left && block == 0 {
+				block = e.at.Sub(healed)
+			}
+			return whole > 0 && block > 0 || c.watch.broken()
+		})
+	}
+	inTime := ok(resumeWithin)
+	if !inTime {
+		c.fail("not resumed within %s: %s", resumeWithin, c.state())
+		if !ok(2 * time.Minute) {
+			c.watch.report("not resumed at all: "+c.state(), time.Now())
+			return
+		}
+	}
+	clear(c.locks)
+	c.waves = append(c.waves, max(whole, block))
+	c.lines.say("wave %-3d %-12s whole after %s, a block of ours after %s", c.wave, "resumed", whole.Round(10*time.Millisecond), block.Round(10*time.Millisecond))
+}
+
+// fail notes a broken promise that does not end the run.
+func (c *chaos) fail(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	c.failures = append(c.failures, text)
+	c.lines.say("wave %-3d %-12s %s", c.wave, "FAILED", text)
+	c.watch.timeline(text, time.Now())
+}
+
+// state says in a line what is not well.
+func (c *chaos) state() string {
+	leader, s := c.leads()
+	var b strings.Builder
+	fmt.Fprintf(&b, "leader %q, quorum %d/%d, active %q, %d of %d attached;", leader, s.Quorum.Have, s.Quorum.Total, s.Active, c.attached(), allAttached())
+	for _, m := range s.Members {
+		fmt.Fprintf(&b, " %s %s %s %q stale=%v,", m.Name, m.Role, m.Upstream, m.Note, m.Stale)
+	}
+	for _, u := range s.Upstreams {
+		fmt.Fprintf(&b, " %s %s %s,", u.Addr, u.State, u.LastError)
+	}
+	for _, n := range relayNames {
+		if c.relays[n].pid() == 0 {
+			fmt.Fprintf(&b, " %s does not run,", n)
+		}
+	}
+	return b.String()
+}
