@@ -34,6 +34,7 @@ FIRST ?= 1
 SEED ?= 1
 FAULTS ?= 12
 KINDS ?=
+MUTANTS ?= .
 LONGEST ?= 8s
 LEGS ?= 6
 REPORT ?= bin/chaos.json
@@ -127,6 +128,10 @@ chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simu
 	    -seed $$(($(SEED) + leg - 1)) -faults 85 -longest 1m -report $(abspath $(REPORT)); \
 	done
 	$(MAKE) schedules N=100000
+
+.PHONY: chaos-mutants
+chaos-mutants: ## Which mutants of the emit rule the faults of a chaos run bring to light: make chaos-mutants MUTANTS='any source' FAULTS=40
+	$(GO) test -count 1 -timeout 120m -v -run '^TestChaosMutants$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -longest $(LONGEST) -mutants '$(MUTANTS)'
 
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes

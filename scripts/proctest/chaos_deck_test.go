@@ -32,6 +32,7 @@ var kinds = slices.Concat(relayKinds, hostKinds, netKinds, nodeosKinds)
 type deck struct {
 	kinds []*kind
 	left  []*kind
+	back  []*kind
 	rand  *rand.Rand
 }
 
@@ -46,19 +47,21 @@ func newDeck(seed uint64, only string) *deck {
 	return d
 }
 
-// draw takes the next card.
+// draw takes the next card. When there is none, all are shuffled again; those
+// put back come first.
 func (d *deck) draw() *kind {
 	if len(d.left) == 0 {
-		d.left = slices.Clone(d.kinds)
-		d.rand.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+		again := slices.Clone(d.kinds)
+		d.rand.Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
+		d.left, d.back = append(d.back, again...), nil
 	}
 	k := d.left[0]
 	d.left = d.left[1:]
 	return k
 }
 
-// putBack puts a card that could not be played under the deck.
-func (d *deck) putBack(k *kind) { d.left = append(d.left, k) }
+// putBack keeps a card that could not be played for the next deal.
+func (d *deck) putBack(k *kind) { d.back = append(d.back, k) }
 
 // lasting is a duration between two bounds, the shorter the likelier.
 func lasting(r *rand.Rand, low, high time.Duration) time.Duration {

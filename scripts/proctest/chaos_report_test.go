@@ -51,6 +51,11 @@ func (c *chaos) replay() string {
 
 // report says that a promise was broken, what led to it, and how to see it again.
 func (w *watch) report(what string, at time.Time) {
+	w.mu.Lock()
+	if w.first == "" {
+		w.first = what
+	}
+	w.mu.Unlock()
 	w.c.lines.say("BROKEN       %s", what)
 	w.timeline(what, at)
 }

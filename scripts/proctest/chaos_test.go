@@ -67,20 +67,20 @@ func TestChaos(t *testing.T) {
 	if *chaosSeed == 0 {
 		*chaosSeed = rand.Uint64()>>40 + 1
 	}
-	c := newChaos(t, buildAfflicted(t, overlay{}), *chaosSeed)
+	c := newChaos(t, buildAfflicted(t, overlay{}), *chaosSeed, false)
 	c.run(*chaosFaults)
 	c.verdict()
 }
 
-// newChaos starts the group.
-func newChaos(t *testing.T, relayd string, seed uint64) *chaos {
+// newChaos starts the group. In a wild one all replicas sign, votes or not.
+func newChaos(t *testing.T, relayd string, seed uint64, wild bool) *chaos {
 	t.Helper()
 	c := &chaos{
 		began: time.Now(), deck: newDeck(seed, *chaosKinds), kinds: make(map[string]*tally), locks: make(map[string]bool),
 		down: make(map[string]int), afflict: make(map[string]*affliction), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
 	}
 	c.watch = newWatch(c)
-	c.group = newGroup(t, setup{seed: seed, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }})
+	c.group = newGroup(t, setup{seed: seed, wild: wild, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }})
 	c.lines.say("seed %d, %d kinds of fault, three relays, group whole after %s", seed, len(c.deck.kinds), time.Since(c.began).Round(time.Millisecond))
 	c.standbys()
 	c.watch.start(t)
@@ -111,9 +111,9 @@ func (c *chaos) run(faults int) {
 
 // strikeKind begins the next fault of the deck that can be now.
 func (c *chaos) strikeKind(r *rand.Rand) {
-	for tries := range 40 * len(c.deck.kinds) {
+	for tries := range 60 + 4*len(c.deck.kinds) {
 		if tries > 4*len(c.deck.kinds) {
-			c.until(time.Now().Add(time.Second)) // all that are left have to wait for something
+			c.until(time.Now().Add(time.Second)) // all have to wait for something
 		}
 		k := c.deck.draw()
 		fr := rand.New(rand.NewPCG(r.Uint64(), 1))

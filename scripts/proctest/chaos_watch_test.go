@@ -23,6 +23,7 @@ type watch struct {
 	terms      map[uint64]uint32   // by term: the highest mark its leader told
 	lowered    int
 	violations int
+	first      string   // the promise broken first
 	events     []moment // of the network, the last few
 }
 

@@ -50,6 +50,7 @@ type group struct {
 // setup is what can be different about a group.
 type setup struct {
 	seed    uint64
+	wild    bool               // all replicas ignore the vote gate
 	prepare func(*relay)       // before its first start
 	watch   func(simnet.Event) // told what happens in the network
 }
@@ -215,7 +216,7 @@ func (g *group) startReplicas() {
 
 // replicaConfig is the i-th replica: it dials the relay of its region and the next.
 func (g *group) replicaConfig(i int) simnet.ReplicaConfig {
-	return simnet.ReplicaConfig{Name: replicaNames[i], Relays: []string{g.doors[i], g.doors[(i+1)%len(g.doors)]}}
+	return simnet.ReplicaConfig{Name: replicaNames[i], IgnoreVotes: g.setup.wild, Relays: []string{g.doors[i], g.doors[(i+1)%len(g.doors)]}}
 }
 
 // downstream is where the relay listens for replicas, by its configuration.

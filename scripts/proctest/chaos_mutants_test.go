@@ -1,0 +1,77 @@
+package proctest_test
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+var chaosMutants = flag.String("mutants", "", "chaos: run relayd with each mutant of the emit rule whose name matches this, for -faults faults each")
+
+// mutantKinds are the kinds that shake the emit rule: leaders that go in
+// mid-round with proposals under way, replicas that go, forks at the tip.
+const mutantKinds = "kill-leader,pause-leader,cut-leader,cut-one-way,step-down,region,delay,kill,replica-restart,replica-pause,fork,microfork,upstream-gone,lag"
+
+// TestChaosMutants takes clauses of the emit rule away, as the explorer does
+// (relay/gate), and looks whether a chaos run notices. All replicas sign all
+// the time, so that there is a wrong block to be sent at any moment. Not all can
+// be noticed so: it fails when none is.
+func TestChaosMutants(t *testing.T) {
+	if *chaosMutants == "" {
+		t.Skip("no mutants asked for: make chaos-mutants")
+	}
+	b, err := os.ReadFile(filepath.Join("..", "..", "relay", "gate", "testdata", "mutants.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []struct {
+		Name, Breaks string
+		Edits        []struct{ File, Old, New string }
+	}
+	if err := json.Unmarshal(b, &list); err != nil {
+		t.Fatal(err)
+	}
+	wanted := regexp.MustCompile(*chaosMutants)
+	if *chaosKinds == "" {
+		*chaosKinds = mutantKinds
+	}
+	var rows []string
+	caught := 0
+	for _, m := range list {
+		if m.Breaks == "" || !wanted.MatchString(m.Name) {
+			continue
+		}
+		t.Run(m.Name, func(t *testing.T) {
+			o, dir := overlay{}, t.TempDir()
+			for _, e := range m.Edits {
+				if err := o.patch(dir, filepath.Join("..", "..", e.File), e.Old, e.New); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := newChaos(t, buildAfflicted(t, o), *chaosSeed, true)
+			c.run(*chaosFaults)
+			faults := 0
+			for _, k := range c.kinds {
+				faults += k.n
+			}
+			row := fmt.Sprintf("| %s | %s | not within %d faults |", m.Name, m.Breaks, faults)
+			if what := c.watch.first; what != "" {
+				caught++
+				row = fmt.Sprintf("| %s | %s | %s, after %d faults |", m.Name, m.Breaks, what[:2], faults)
+			}
+			rows = append(rows, row)
+		})
+	}
+	fmt.Println("\n| mutant | the explorer finds | the chaos run |\n|---|---|---|")
+	for _, r := range rows {
+		fmt.Println(r)
+	}
+	fmt.Printf("\n%d of %d caught\n", caught, len(rows))
+	if caught == 0 && len(rows) > 0 {
+		t.Error("no mutant was noticed: is the oracle looking?")
+	}
+}
