@@ -106,26 +106,25 @@ func firstOrigin(e *ring.Entry) wire.ID {
 	return e.Origins[0].ID
 }
 
-// fillGap asks the upstream for what lies between the ring and a block that
-// does not link to it, at most once a second.
+// fillGap asks the upstream for what lies between the ring and a block that does
+// not link to it, at most once a second.
 func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	tip := h.ring.Tip()
 	if e.Public || tip == nil || now.Sub(u.asked) < time.Second {
 		return
 	}
-	lowest := e // of its branch, as far down as that is here
-	for p := h.ring.Parent(e); p != nil && !p.Public; p = h.ring.Parent(p) {
-		lowest = p
+	// Of its ancestors some may be here, and wait for the same gap to be filled.
+	for p := h.ring.Parent(e); p != nil && !p.Public; p = h.ring.Parent(e) {
+		e = p
 	}
-	from, to := h.common()+1, lowest.Block.Num()-1
+	from, to := h.common()+1, e.Block.Num()-1
 	if from > to { // a fork below our tip: from what is final on
-		from = max(u.up.Root().Num()+1, to+1-min(to, forkDepth))
+		from = max(u.up.Root().Num()+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
 	}
 	if from > to {
 		return
 	}
-	u.asked = now
-	u.up.RequestRange(from, to)
+	u.ask(from, to, now)
 }
 
 // common returns the height up to which the tip's branch is surely the

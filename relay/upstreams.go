@@ -25,7 +25,8 @@ const (
 type upPeer struct {
 	peer
 	up    *upstream.Peer
-	asked time.Time // when a gap was last asked for
+	asked time.Time // when a range was last asked for; zero once its end has come
+	until uint32    // the end of that range
 	heard time.Time // when it last said something
 	slot  wire.Slot // the latest slot of a block it is known to have
 	since time.Time // when it connected
@@ -138,9 +139,15 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 		}
 	}
 	if from <= head.Num() {
-		u.asked = time.Now()
-		u.up.RequestRange(from, head.Num())
+		u.ask(from, head.Num(), time.Now())
 	}
+}
+
+// ask asks for a range of blocks. A node serves one range at a time, so there is
+// a second between two, unless the first one has come.
+func (u *upPeer) ask(from, to uint32, now time.Time) {
+	u.asked, u.until = now, to
+	u.up.RequestRange(from, to)
 }
 
 // upstreamFrame handles one frame of an upstream.
@@ -162,6 +169,9 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 
 // onUpstreamBlock takes a block that an upstream has sent.
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
+	if e.block.Num() == u.until {
+		u.asked = time.Time{}
+	}
 	u.slot = max(u.slot, e.block.Slot)
 	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
