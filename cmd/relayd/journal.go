@@ -40,8 +40,14 @@ type journal struct {
 	refused  []control.Event // newest last
 	round    round
 	active   string
-	markAt   time.Time
+	sent     sent
 	listener chan control.Event
+}
+
+// sent is the last block that this member forwarded, and when.
+type sent struct {
+	id wire.ID
+	at time.Time
 }
 
 func newJournal(cfg Config, m *control.Metrics, log hclog.Logger, p parts) *journal {
@@ -172,7 +178,7 @@ func (j *journal) count(r relay.Record) {
 		if r.Lead < 0 {
 			j.counters.Late++
 		}
-		j.markAt = r.At
+		j.sent = sent{id: r.Block.ID, at: r.At}
 		j.round.forwarded(r, j.clock)
 	case relay.Refused:
 		j.counters.Refused++
@@ -274,10 +280,10 @@ func (j *journal) refusals() []control.Block {
 }
 
 // snapshot is what status shows of the journal.
-func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, markAt time.Time) {
+func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, last sent) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	events = slices.Concat(j.recent, j.refused)
 	slices.SortStableFunc(events, func(a, b control.Event) int { return b.Time.Compare(a.Time) })
-	return j.counters, events, j.round.view(now), j.markAt
+	return j.counters, events, j.round.view(now), j.sent
 }

@@ -41,7 +41,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, fmt.Errorf("the node does not answer: %w", context.Cause(ctx))
 	}
 	g := m.group.Status()
-	counters, events, round, markAt := m.journal.snapshot(m.journal.clock.SlotAt(n.At))
+	counters, events, round, last := m.journal.snapshot(m.journal.clock.SlotAt(n.At))
 	s := control.Status{
 		Node: m.cfg.Node, Version: version, Time: n.At,
 		Cluster:  control.Cluster{Name: m.cfg.Producers[0], ID: g.ClusterID, Producers: m.cfg.Producers},
@@ -52,7 +52,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		Active:   replicaName(n, n.Active),
 		Round:    round,
 		Counters: counters, Events: events,
-		Forwarded: m.forwarded(n, markAt),
+		Forwarded: forwarded(n, m.journal.clock, last),
 		Timeouts: control.Timeouts{
 			HeartbeatMS: g.Timeouts.Heartbeat.Milliseconds(), ElectionMS: g.Timeouts.Election.Milliseconds(),
 			LeaseMS: g.Timeouts.Lease.Milliseconds(), Auto: m.cfg.Cluster.Timeouts.Duration() == 0,
@@ -86,18 +86,19 @@ func nextRound(n relay.Status) *int64 {
 	return &until
 }
 
-// forwarded is the mark, for status.
-func (m *member) forwarded(n relay.Status, at time.Time) *control.Forwarded {
+// forwarded is the mark, for status. It is as old as its sending, where this member sent it, else as its slot.
+func forwarded(n relay.Status, clock relay.Clock, last sent) *control.Forwarded {
 	mark := n.State.Mark
 	if mark.Height() == 0 {
 		return nil
 	}
 	f := &control.Forwarded{
 		Num: mark.Height(), ID: mark.Last.String(), Slot: mark.Slot,
-		SlotTime: m.journal.clock.TimeOf(slotOf(mark)), Source: replicaName(n, mark.Source),
+		SlotTime: clock.TimeOf(slotOf(mark)), Source: replicaName(n, mark.Source),
 	}
-	if at.IsZero() {
-		at = f.SlotTime
+	at := f.SlotTime
+	if last.id == [32]byte(mark.Last) {
+		at = last.at
 	}
 	f.AgeMS = max(n.At.Sub(at).Milliseconds(), 0)
 	return f

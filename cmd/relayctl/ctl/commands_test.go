@@ -138,7 +138,7 @@ func TestDrillKillHint(t *testing.T) {
 	if code != exitDegraded || r.Lost != 2 || r.Runs[0].From != "eu-1" || r.Runs[0].To != "us-1" || r.Runs[0].GapMS != nil {
 		t.Errorf("exit %d %+v", code, r)
 	}
-	if !strings.Contains(errs, "docker kill eu-1") {
+	if !strings.Contains(errs, "docker kill relayd") || !strings.Contains(errs, "compose.yaml kill eu-1") {
 		t.Errorf("no hint: %q", errs)
 	}
 }

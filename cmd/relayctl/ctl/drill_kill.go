@@ -23,7 +23,7 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 		return control.StepDown{}, err
 	}
 	victim := clean(before.Leader)
-	d.progress.say("kill the leader now, on the host of %s, by one of:\n  systemctl kill -s KILL relayd\n  docker kill %s", victim, victim)
+	d.progress.say("kill the leader now, on the host of %s, by one of:\n  systemctl kill -s KILL relayd\n  docker kill relayd\nor, after make up: docker compose -f deploy/compose.yaml kill %s", victim, victim)
 
 	ctx, cancel := context.WithTimeoutCause(ctx, killWait, fail(exitDegraded, "%s still leads after %s\n  next: kill it as told, or stop the drill", victim, killWait))
 	defer cancel()
