@@ -172,7 +172,7 @@ func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 		c.DiskP99MS = ms(g.Disk.P99)
 	}
 	if g.Waiting != "" {
-		c.Note = g.Waiting
+		c.Note = "waits for " + g.Waiting
 	}
 	for _, r := range n.Replicas {
 		if r.Addr == "" {

@@ -73,6 +73,10 @@ func (s *Status) problem(level Health, code, node, text, remedy string) {
 func (s *Status) assessGroup() {
 	q := s.Quorum
 	switch {
+	case !q.OK && q.Total == 0:
+		s.problem(HealthDown, "no_quorum", "",
+			"this member is part of no group yet; no block can be forwarded",
+			"start the other members, with this one's address in cluster.join and theirs in its own; what it waits for stands beside its name")
 	case !q.OK && q.Have < q.Need:
 		s.problem(HealthDown, "no_quorum", "",
 			fmt.Sprintf("no quorum: %d of %d voters heard, %d needed; no new block can be forwarded", q.Have, q.Total, q.Need),

@@ -138,6 +138,7 @@ func TestReadyz(t *testing.T) {
 		code   string
 	}{
 		"healthy":            {func(*control.Status) {}, 200, ""},
+		"no group yet":       {func(s *control.Status) { s.Quorum = control.Quorum{Need: 1} }, 503, "no_quorum"},
 		"no quorum":          {func(s *control.Status) { s.Quorum = control.Quorum{Have: 1, Need: 2, Total: 3} }, 503, "no_quorum"},
 		"no leader":          {func(s *control.Status) { s.Leader = "" }, 503, "no_leader"},
 		"own disk":           {func(s *control.Status) { s.Members[0].DiskP99MS = ptr(400.0) }, 503, "disk"},
