@@ -59,6 +59,9 @@ type Config struct {
 	HoldOff time.Duration
 	// MinTenure is how long a leadership lasts at least before it is handed over for usefulness, 10 s by default.
 	MinTenure time.Duration
+	// RecallWait is how long a member with a log waits, when it starts, for another one's memory of that log ([Group.Recall]); 0 when
+	// nobody calls Recall.
+	RecallWait time.Duration
 	// Timeouts are the timeouts of Raft; zero to derive them from what is measured.
 	Timeouts Timeouts
 	// RTT returns the longest round trip between members that is known from elsewhere, 0 when nothing is. May be nil: a follower then

@@ -41,6 +41,10 @@ var (
 	// ErrRemoved is returned by [Group.Run] when the member was removed from the cluster.
 	ErrRemoved = errors.New("this member was removed from the cluster: move data_dir away to join again")
 
+	// ErrRestored is returned by [Group.Run] when the log is not as far as it was: it was restored from a backup, or the disk has
+	// lost what it had confirmed.
+	ErrRestored = errors.New("the data directory is older than what this member had: move data_dir away and start again, the member rejoins under a new identity")
+
 	// ErrRemoveLeader is returned when the leader is asked to remove itself.
 	ErrRemoveLeader = errors.New("the leader cannot remove itself: step down first")
 

@@ -61,3 +61,8 @@ func RoundTrips(took ...time.Duration) time.Duration {
 	}
 	return m.contacts["member"].rtt
 }
+
+// Forgotten says whether a log that was at a place has lost something, now that it is at another: log term, index, term each.
+func Forgotten(was, is [3]uint64) bool {
+	return position{was[0], was[1], was[2]}.forgotten(position{is[0], is[1], is[2]})
+}

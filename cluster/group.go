@@ -24,6 +24,7 @@ type Group struct {
 	ops       sync.WaitGroup // futures being waited for
 	fatal     func(error)    // ends Run
 	had       bool           // there was a log when the group was opened
+	memory    *memory
 
 	mu       sync.Mutex
 	store    *storage.Store
@@ -54,14 +55,15 @@ func Open(cfg Config) (*Group, error) {
 			return nil, fmt.Errorf("open group: %w", err)
 		}
 	}
-	had, err := store.HasLog()
+	had, err := store.Position()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open group: look for a log: %w", err), store.Close())
+		return nil, errors.Join(fmt.Errorf("open group: %w", err), store.Close())
 	}
 	return &Group{
 		cfg:       cfg,
-		had:       had,
+		had:       had.Index > 0,
 		log:       cfg.Logger,
+		memory:    newMemory(store.Identity().RaftID, position(had)),
 		handovers: make(chan *handover),
 		gone:      make(chan string, 1),
 		store:     store,

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -60,6 +61,17 @@ func (n *node) self() (raft.Server, bool) {
 		}
 	}
 	return raft.Server{}, false
+}
+
+// position returns how far the log has got. Raft knows an entry once it is on the disk.
+func (n *node) position() (p position, err error) {
+	stats := n.raft.Stats()
+	for key, to := range map[string]*uint64{"last_log_term": &p.LogTerm, "last_log_index": &p.Index, "term": &p.Term} {
+		if *to, err = strconv.ParseUint(stats[key], 10, 64); err != nil {
+			return p, fmt.Errorf("read %s: %w", key, err)
+		}
+	}
+	return p, nil
 }
 
 func (n *node) currentTimeouts() Timeouts {

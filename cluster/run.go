@@ -49,6 +49,8 @@ func (g *Group) Run(ctx context.Context, lead Lead) error {
 			cancel(g.cfg.FSM.Err())
 		case <-g.store.Failed():
 			cancel(g.store.Err())
+		case <-g.memory.restored:
+			cancel(g.memory.failure())
 		case <-own.Done():
 		}
 	})
@@ -64,6 +66,10 @@ func (g *Group) Run(ctx context.Context, lead Lead) error {
 func (g *Group) run(ctx context.Context, cancel context.CancelCauseFunc, lead Lead) error {
 	var f founder
 	if err := f.await(ctx, g); err != nil {
+		return err
+	}
+	// Before the first vote.
+	if err := g.memory.await(g.recallLimit(), ctx.Done()); err != nil {
 		return err
 	}
 	n, err := g.startNode(g.initialTimeouts(ctx))
@@ -98,6 +104,14 @@ func (g *Group) run(ctx context.Context, cancel context.CancelCauseFunc, lead Le
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// recallLimit is how long to wait for what others remember of this member's log: not at all when it is empty.
+func (g *Group) recallLimit() time.Duration {
+	if has, err := g.store.HasState(); err != nil || !has {
+		return 0
+	}
+	return g.cfg.RecallWait
 }
 
 // closed is a channel that is always ready.

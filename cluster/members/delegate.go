@@ -30,10 +30,19 @@ func (m *Members) NotifyMsg([]byte) {}
 func (m *Members) GetBroadcasts(int, int) [][]byte { return nil }
 
 // LocalState implements memberlist.Delegate.
-func (m *Members) LocalState(bool) []byte { return nil }
+func (m *Members) LocalState(bool) []byte {
+	if m.cfg.Remember == nil {
+		return nil
+	}
+	return m.cfg.Remember()
+}
 
 // MergeRemoteState implements memberlist.Delegate.
-func (m *Members) MergeRemoteState([]byte, bool) {}
+func (m *Members) MergeRemoteState(b []byte, _ bool) {
+	if m.cfg.Recall != nil && len(b) > 0 {
+		m.cfg.Recall(b)
+	}
+}
 
 // NotifyJoin implements memberlist.EventDelegate.
 func (m *Members) NotifyJoin(n *memberlist.Node) {

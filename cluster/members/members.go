@@ -68,6 +68,11 @@ type Config struct {
 	// Meta is what we tell at first; Update changes it.
 	Meta Meta
 
+	// Remember and Recall, when not nil, carry bytes between members: what one's Remember returns reaches another's Recall when they meet and
+	// some 15 s later again and again, both ways. They must not block.
+	Remember func() []byte
+	Recall   func([]byte)
+
 	// Logger receives one line per event an operator can act on. Nil: none.
 	Logger hclog.Logger
 

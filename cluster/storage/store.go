@@ -173,14 +173,32 @@ func (s *Store) HasState() (bool, error) {
 	return raft.HasExistingState(s.logs, s.guard, s.medium.Snapshots)
 }
 
-// HasLog says whether there is a log or a snapshot.
-func (s *Store) HasLog() (bool, error) {
-	last, err := s.logs.LastIndex()
-	if err != nil || last > 0 {
-		return err == nil, err
+// Position is how far a log has got: term and index of its last entry, or of the snapshot that replaced it, and the term the
+// member was in.
+type Position struct{ LogTerm, Index, Term uint64 }
+
+// Position returns how far the log has got on the disk.
+func (s *Store) Position() (p Position, err error) {
+	if p.Index, err = s.logs.LastIndex(); err != nil {
+		return p, fmt.Errorf("read last index: %w", err)
+	}
+	if p.Index > 0 {
+		var last raft.Log
+		if err := s.logs.GetLog(p.Index, &last); err != nil {
+			return p, fmt.Errorf("read entry %d: %w", p.Index, err)
+		}
+		p.LogTerm = last.Term
 	}
 	snapshots, err := s.medium.Snapshots.List()
-	return len(snapshots) > 0, err
+	if err != nil {
+		return p, fmt.Errorf("list snapshots: %w", err)
+	}
+	if len(snapshots) > 0 && snapshots[0].Index > p.Index {
+		p.LogTerm, p.Index = snapshots[0].Term, snapshots[0].Index
+	}
+	// Raft's stores say "not found" with errors of their own each; a member without a term has none.
+	p.Term, _ = s.guard.GetUint64(keyCurrentTerm)
+	return p, nil
 }
 
 func (s *Store) save(id Identity) error {

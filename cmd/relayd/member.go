@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,6 +30,7 @@ type member struct {
 	links   *link.Link // nil when alone
 	gossip  gossip     // nil when alone
 	close   []func() error
+	memory  atomic.Pointer[cluster.Group] // the group, once the gossip may ask it
 	metrics *control.Metrics
 	journal *journal
 	useful  usefulness
@@ -46,6 +48,9 @@ type gossip interface {
 
 // stepDownLimit bounds the hand-over at shutdown.
 const stepDownLimit = 5 * time.Second
+
+// recallWait is how long a start waits for what others remember of this member's log.
+const recallWait = time.Second
 
 // openMember opens files and listeners. Nothing runs yet, nobody is dialled.
 func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *member, err error) {
@@ -95,6 +100,9 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 		}
 		cfg.Store = store
 	}
+	if m.parts.gossip == nil && !m.cfg.Alone() {
+		cfg.RecallWait = recallWait
+	}
 	if m.gossip != nil {
 		cfg.Peers = m.peers
 		cfg.Ready = m.ready
@@ -107,6 +115,7 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 		return fmt.Errorf("open the group: %w", err)
 	}
 	m.group = group
+	m.memory.Store(group)
 	return nil
 }
 

@@ -77,6 +77,7 @@ func (m *member) memberlist(ctx context.Context, advertise string) (gossip, func
 	g, err := members.Open(ctx, members.Config{
 		Node: m.cfg.Node, Label: "thinrelay/" + m.cfg.Producers[0], KeyFile: m.cfg.Cluster.GossipKeyFile,
 		Bind: m.cfg.Cluster.Gossip, Advertise: net.JoinHostPort(host, port), Join: m.cfg.Cluster.Join,
+		Remember: m.remember, Recall: m.recall,
 		Meta: members.Meta{Region: m.cfg.Region, Version: version, ClusterAddr: advertise},
 		Tune: m.parts.tune, Logger: m.log.Named("gossip"),
 	})
@@ -84,6 +85,25 @@ func (m *member) memberlist(ctx context.Context, advertise string) (gossip, func
 		return nil, nil, err
 	}
 	return g, g.Close, nil
+}
+
+// remember is what this member knows of everybody's log.
+func (m *member) remember() []byte {
+	if g := m.memory.Load(); g != nil {
+		return g.Memory()
+	}
+	return nil
+}
+
+// recall takes what another member knows of everybody's log.
+func (m *member) recall(b []byte) {
+	g := m.memory.Load()
+	if g == nil {
+		return
+	}
+	if err := g.Recall(b); err != nil {
+		m.log.Debug("another member's memory is not understood", "error", err)
+	}
 }
 
 // nameOf finds the member that advertises an address.

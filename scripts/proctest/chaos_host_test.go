@@ -251,7 +251,7 @@ func (c *chaos) backUp(r *rand.Rand) {
 // restored is what operators are told never to do: a relay gets an old copy of
 // its data_dir back.
 func (c *chaos) restored(r *rand.Rand) *fault {
-	const old = 15 * time.Second
+	const old = 45 * time.Second // by then the others have been told of what came after
 	for _, name := range relayNames {
 		b, ok := c.backups[name]
 		if !ok || time.Since(b.at) < old {

@@ -1,0 +1,134 @@
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// Raft rests on logs that forget nothing. One that was put back from a backup has forgotten entries that it promised to keep, and
+// votes; and with it a majority may be had that knows nothing of what was decided. So members remember how far each other's logs have got,
+// tell each other ([Group.Memory], [Group.Recall]), and one that hears of itself what it does not know stops ([ErrRestored]).
+//
+// It is a net, not a proof: what a log got in the seconds before its last end, and what nobody who is there remembers, is not noticed.
+
+// maxMemory bounds what is read of another member's memory, in bytes.
+const maxMemory = 64 << 10
+
+// position is how far a log has got.
+type position struct {
+	// LogTerm and Index are those of the last entry.
+	LogTerm uint64 `json:"log_term"`
+	Index   uint64 `json:"index"`
+	// Term is the term the member was in.
+	Term uint64 `json:"term"`
+}
+
+// beyond says whether p is further than o: its last entry is of a later term, or later in the same.
+func (p position) beyond(o position) bool {
+	return p.LogTerm > o.LogTerm || p.LogTerm == o.LogTerm && p.Index > o.Index
+}
+
+// forgotten says whether a log that once was at p has lost something, now that it is at o. One that a leader of a later term has cut
+// has not: it knows that term.
+func (p position) forgotten(o position) bool { return p.beyond(o) && p.Term >= o.Term }
+
+// memory is what a member knows of how far logs have got.
+type memory struct {
+	self     string
+	heard    chan struct{} // closed when another member has told what it remembers
+	restored chan struct{} // closed when that shows that our log has forgotten something
+
+	mu    sync.Mutex
+	had   position // the furthest that our log has been in this process
+	known map[string]position
+	err   error
+}
+
+func newMemory(self string, had position) *memory {
+	return &memory{self: self, heard: make(chan struct{}), restored: make(chan struct{}), had: had, known: make(map[string]position)}
+}
+
+// reached notes where our log is.
+func (m *memory) reached(p position) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.had.beyond(p) {
+		m.had = p
+	}
+}
+
+// tell encodes what is known, our own log included.
+func (m *memory) tell() []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.had.Index > 0 {
+		m.known[m.self] = m.had
+	}
+	b, err := json.Marshal(m.known)
+	if err != nil || len(b) > maxMemory {
+		return nil
+	}
+	return b
+}
+
+// recall takes what another member remembers.
+func (m *memory) recall(b []byte) error {
+	var told map[string]position
+	if len(b) > maxMemory {
+		return fmt.Errorf("recall %d bytes: too many", len(b))
+	}
+	if err := json.Unmarshal(b, &told); err != nil {
+		return fmt.Errorf("recall: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, p := range told {
+		if p.beyond(m.known[id]) {
+			m.known[id] = p
+		}
+	}
+	if p := told[m.self]; m.err == nil && p.forgotten(m.had) {
+		m.err = fmt.Errorf("%s was at entry %d of term %d, and now is at %d of term %d: %w", m.self, p.Index, p.LogTerm, m.had.Index, m.had.LogTerm, ErrRestored)
+		close(m.restored)
+	}
+	select {
+	case <-m.heard:
+	default:
+		close(m.heard)
+	}
+	return nil
+}
+
+func (m *memory) failure() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err
+}
+
+// await waits until another member has told what it remembers, but not long: there may be none.
+func (m *memory) await(limit time.Duration, done <-chan struct{}) error {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-m.heard:
+	case <-timer.C:
+	case <-done:
+	}
+	return m.failure()
+}
+
+// Memory returns what this member knows of how far each member's log has got, for the others' [Group.Recall]; nil when it knows nothing.
+func (g *Group) Memory() []byte {
+	if n := g.running(); n != nil {
+		if p, err := n.position(); err == nil {
+			g.memory.reached(p)
+		}
+	}
+	return g.memory.tell()
+}
+
+// Recall takes what another member's Memory has returned. If that shows that this member's log has forgotten something, Run ends with
+// [ErrRestored].
+func (g *Group) Recall(b []byte) error { return g.memory.recall(b) }

@@ -1,0 +1,130 @@
+package cluster_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/storage"
+)
+
+func TestForgotten(t *testing.T) {
+	for name, tt := range map[string]struct {
+		was, is [3]uint64 // log term, index, term
+		want    bool
+	}{
+		"the same":                             {[3]uint64{3, 9, 3}, [3]uint64{3, 9, 3}, false},
+		"further":                              {[3]uint64{3, 9, 3}, [3]uint64{3, 12, 3}, false},
+		"cut by a later leader":                {[3]uint64{3, 9, 3}, [3]uint64{4, 8, 4}, false},
+		"cut, and killed before the next":      {[3]uint64{3, 9, 3}, [3]uint64{3, 7, 4}, false},
+		"an old copy":                          {[3]uint64{3, 9, 3}, [3]uint64{3, 7, 3}, true},
+		"an older copy":                        {[3]uint64{3, 9, 3}, [3]uint64{2, 12, 2}, true},
+		"an old copy of a log that was quiet":  {[3]uint64{3, 9, 5}, [3]uint64{3, 7, 4}, true},
+		"a copy from before the first entry":   {[3]uint64{1, 1, 1}, [3]uint64{}, true},
+		"a term that was lost with no entries": {[3]uint64{3, 9, 5}, [3]uint64{3, 9, 4}, false},
+	} {
+		if got := cluster.Forgotten(tt.was, tt.is); got != tt.want {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// A member whose log was put back from a copy hears from the others that it was further, and stops before its first vote.
+func TestRestoredLogIsNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		w.tune = func(c *cluster.Config) { c.RecallWait = time.Second }
+		defer w.close()
+		w.startAll()
+		leader := w.leader()
+		for range 3 {
+			leader.mustAdvance()
+		}
+		w.agreed(leader.group.State().Mark)
+		m, other := w.followers(leader)[0], w.followers(leader)[1]
+		backup := copyOf(t, m.medium.Backend)
+		for range 3 {
+			leader.mustAdvance()
+		}
+		w.agreed(leader.group.State().Mark)
+		if err := other.group.Recall(m.group.Memory()); err != nil {
+			t.Fatal(err)
+		}
+
+		// A restart as it is does no harm.
+		m.kill()
+		m.start()
+		if err := m.group.Recall(other.group.Memory()); err != nil {
+			t.Fatal(err)
+		}
+		w.agreed(leader.mustAdvance())
+
+		m.kill()
+		m.faults.Backend = backup
+		m.start()
+		start := time.Now()
+		if err := m.group.Recall(other.group.Memory()); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the member stops", 5*time.Second, func() bool { return !m.alive() })
+		mustErr(t, m.err, cluster.ErrRestored)
+		if took := time.Since(start); took > 100*time.Millisecond {
+			t.Errorf("it took part for %s", took)
+		}
+		leader.mustAdvance()
+	})
+}
+
+// Nothing that another member tells does harm.
+func TestRecallOfGarbage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		leader := w.leader()
+		for _, b := range [][]byte{nil, []byte("x"), []byte(`{"a":7}`), make([]byte, 1<<20)} {
+			if err := leader.group.Recall(b); err == nil {
+				t.Errorf("no error for %d bytes", len(b))
+			}
+		}
+		leader.mustAdvance()
+	})
+}
+
+// copyOf copies what is on a disk.
+func copyOf(t *testing.T, from storage.Backend) storage.Backend {
+	t.Helper()
+	to := raft.NewInmemStore()
+	first, err := from.FirstIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	last, err := from.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := first; i <= last && i > 0; i++ {
+		var l raft.Log
+		if err := from.GetLog(i, &l); err != nil {
+			t.Fatal(err)
+		}
+		if err := to.StoreLog(&l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, key := range []string{"CurrentTerm", "LastVoteTerm"} {
+		if v, err := from.GetUint64([]byte(key)); err == nil {
+			if err := to.SetUint64([]byte(key), v); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if v, err := from.Get([]byte("LastVoteCand")); err == nil {
+		if err := to.Set([]byte("LastVoteCand"), v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return to
+}
