@@ -7,6 +7,11 @@
 // ids, connections by proxies of its own. It reaches into no process: what the
 // binaries offer to operators is all it uses.
 //
+// Two things do it: TestGroup plays scenarios, one fault at a time, and measures
+// what they cost; TestChaos (make chaos) lets faults of all kinds happen by a
+// seed, several at once, and looks for broken promises. TestChaosMutants does so
+// to relays whose emit rule lacks a clause.
+//
 // There is nothing here to import. By default each scenario is run a few times,
 // for CI; THINRELAY_E2E=long runs the numbers that the project's figures rest on,
 // THINRELAY_E2E=20 at most 20 of each. THINRELAY_E2E_LOGS names a folder where
