@@ -287,6 +287,9 @@ func (c *chaos) supervise() {
 			last := tail(r.log(), 40)
 			c.watch.panicked(name, last)
 			c.lines.say("         %-12s %s by itself; it is started again", "ended", name)
+			if strings.Contains(tail(last, 3), "older than what this member had") {
+				c.noticed++
+			}
 			if strings.Contains(tail(last, 3), "move data_dir away") {
 				c.lines.say("         %-12s of %s is moved away, as it says", "data_dir", name)
 				c.empty(name)

@@ -112,6 +112,7 @@ type leg struct {
 	Took                          time.Duration
 	Double, Unlinked, Lowered     int
 	Slots, Lost, Late, NotResumed int
+	Noticed                       int // old copies of a data_dir that were
 	Resumed                       []time.Duration
 	Seeds                         []uint64
 }
@@ -131,7 +132,7 @@ func (c *chaos) verdict() {
 	l := leg{
 		Legs: 1, Waves: c.wave, Kinds: make(map[string]int), Took: time.Since(c.began), Double: r.Double, Unlinked: r.Unlinked,
 		Lowered: c.watch.lowered, Slots: r.SlotsOurs, Lost: r.Missed, Late: r.Late, NotResumed: len(c.failures), Resumed: c.waves,
-		Seeds: []uint64{c.seeds[0]},
+		Noticed: c.noticed, Seeds: []uint64{c.seeds[0]},
 	}
 	for name, n := range c.kinds {
 		l.Kinds[name] = n.n
@@ -155,7 +156,7 @@ func (l leg) print(to *lines) {
 	}
 	to.say("%s  %d faults in %d waves, %s: %d double, %d unlinked, %d lowered marks, %d times not resumed or not ended in time",
 		verdict, l.Faults, l.Waves, l.Took.Round(time.Second), l.Double, l.Unlinked, l.Lowered, l.NotResumed)
-	to.say("slots of ours %d, lost %d, late %d", l.Slots, l.Lost, l.Late)
+	to.say("slots of ours %d, lost %d, late %d; of %d old copies of a data_dir %d were noticed", l.Slots, l.Lost, l.Late, l.Kinds["backup"], l.Noticed)
 	if len(l.Resumed) > 0 {
 		to.say("resumed after the last fault of a wave: %s", spread(l.Resumed))
 	}
@@ -208,6 +209,7 @@ func (c *chaos) add(l leg) {
 	sum.Legs, sum.Waves, sum.Faults, sum.Took = sum.Legs+1, sum.Waves+l.Waves, sum.Faults+l.Faults, sum.Took+l.Took
 	sum.Double, sum.Unlinked, sum.Lowered = sum.Double+l.Double, sum.Unlinked+l.Unlinked, sum.Lowered+l.Lowered
 	sum.Slots, sum.Lost, sum.Late, sum.NotResumed = sum.Slots+l.Slots, sum.Lost+l.Lost, sum.Late+l.Late, sum.NotResumed+l.NotResumed
+	sum.Noticed += l.Noticed
 	sum.Resumed, sum.Seeds = append(sum.Resumed, l.Resumed...), append(sum.Seeds, l.Seeds...)
 	if b, err = json.MarshalIndent(sum, "", "  "); err != nil {
 		c.t.Fatal(err)
@@ -225,7 +227,7 @@ func (l leg) table() {
 	fmt.Printf("Seeds %v: %d faults in %d waves, %s.\n\n", l.Seeds, l.Faults, l.Waves, l.Took.Round(time.Second))
 	fmt.Println("| what | |\n|---|---|")
 	fmt.Printf("| heights with two blocks | %d |\n| unlinked blocks | %d |\n| lowered marks | %d |\n| not resumed within %s | %d |\n", l.Double, l.Unlinked, l.Lowered, resumeWithin, l.NotResumed)
-	fmt.Printf("| slots of ours, under faults all the time | %d |\n| of them lost | %d |\n", l.Slots, l.Lost)
+	fmt.Printf("| slots of ours, under faults all the time | %d |\n| of them lost | %d |\n| old copies of a data_dir, and noticed | %d, %d |\n", l.Slots, l.Lost, l.Kinds["backup"], l.Noticed)
 	if len(l.Resumed) > 0 {
 		fmt.Printf("| whole again, and a block of ours out | %s |\n", spread(l.Resumed))
 	}

@@ -33,6 +33,7 @@ type chaos struct {
 	*group
 	began    time.Time
 	deck     *deck
+	noticed  int // relays that have noticed that their data_dir was an old copy
 	kinds    map[string]*tally
 	wave     int
 	waves    []time.Duration // how long each took to resume
