@@ -35,6 +35,7 @@ SEED ?= 1
 FAULTS ?= 12
 KINDS ?=
 MUTANTS ?= .
+DOCKER ?=
 LONGEST ?= 8s
 LEGS ?= 6
 REPORT ?= bin/chaos.json
@@ -118,8 +119,12 @@ e2e: image ## Break the three regions on the real engine, one part after another
 	$(GO) test -tags e2e -count 1 -timeout 30m -v $(if $(E2E_SHORT),-short) -run '$(E2E)' ./scripts/e2e
 
 .PHONY: chaos
-chaos: ## Faults by a seed on three real relays, judged from outside: make chaos SEED=7 FAULTS=40 (SEED=0: a random one)
+chaos: $(if $(DOCKER),image) ## Faults by a seed on three real relays, judged from outside: make chaos SEED=7 FAULTS=40 (SEED=0: a random one; DOCKER=1: containers)
+ifneq ($(DOCKER),)
+	$(GO) test -tags e2e -count 1 -timeout 30m -v -run '^TestChaos$$' ./scripts/e2e -args -seed $(SEED) -faults $(FAULTS)
+else
 	$(GO) test -count 1 -timeout 30m -v -run '^TestChaos$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -kinds '$(KINDS)' -longest $(LONGEST)
+endif
 
 .PHONY: chaos-long
 chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simulated schedules; prints the table of docs/evidence.md
