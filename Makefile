@@ -155,6 +155,7 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) schedules
+	$(MAKE) chaos
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
 	$(MAKE) e2e E2E_SHORT=1
