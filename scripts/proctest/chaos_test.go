@@ -53,7 +53,7 @@ type chaos struct {
 }
 
 // tally counts a kind of fault.
-type tally struct{ n, unmet int }
+type tally struct{ n int }
 
 // event is something to be done at a time.
 type event struct {
