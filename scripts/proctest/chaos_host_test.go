@@ -47,7 +47,7 @@ func (c *chaos) prepare(t *testing.T, r *relay, relayd string) {
 	if err := c.smite(r.name); err != nil {
 		t.Fatal(err)
 	}
-	err := syscall.Mount("tmpfs", r.data(), "tmpfs", 0, fmt.Sprintf("size=%d,mode=0700", dataSize))
+	unmount, err := ownDisk(r.data(), dataSize)
 	if err != nil {
 		c.lines.say("no disk of its own for %s (%v): it is not filled, the store is only told that it is full", r.name, err)
 		return
@@ -55,7 +55,7 @@ func (c *chaos) prepare(t *testing.T, r *relay, relayd string) {
 	c.mounted = true
 	t.Cleanup(func() {
 		r.kill()
-		if err := syscall.Unmount(r.data(), syscall.MNT_DETACH); err != nil {
+		if err := unmount(); err != nil {
 			t.Error(err)
 		}
 	})

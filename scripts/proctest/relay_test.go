@@ -80,6 +80,7 @@ func (r *relay) start(t *testing.T) {
 	}
 	cmd := exec.Command(r.binary, "run", "--config", r.config)
 	cmd.Stderr, cmd.Env = out, append(os.Environ(), r.env...)
+	tied(cmd)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
