@@ -62,7 +62,18 @@ func (h *hub) give(p *peer, e *ring.Entry) supplied {
 	if p.link != nil {
 		return h.giveLink(p, e)
 	}
-	if !p.conn.Send(conn.Blocks, e.Frame) {
+	return h.given(p, e, p.conn.Send(conn.Blocks, e.Frame))
+}
+
+// giveNow is give for a single block of ours to an upstream: if the connection
+// is idle, the hub itself hands it to the socket.
+func (h *hub) giveNow(p *peer, e *ring.Entry) supplied {
+	return h.given(p, e, p.conn.SendNow(conn.Blocks, e.Frame))
+}
+
+// given notes how putting a block on the peer's queue went.
+func (h *hub) given(p *peer, e *ring.Entry, ok bool) supplied {
+	if !ok {
 		p.behind = true
 		return supplyBehind
 	}

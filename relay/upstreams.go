@@ -202,6 +202,10 @@ func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
 	if !ok || !h.sendable(u, missing) {
 		return
 	}
+	if len(missing) == 1 { // nearly always: our new block
+		h.giveNow(&u.peer, missing[0])
+		return
+	}
 	for _, m := range missing {
 		if h.give(&u.peer, m) != supplyDone {
 			return

@@ -26,9 +26,17 @@ type queue struct {
 	bulk    ring
 	closed  bool
 	idle    bool // the writer found nothing and waits on wake
+	claimed bool // a sender writes in the writer's place
+	rest    rest // what that sender left; it goes before everything else
 	drained bool // OnDrained is owed once live is empty
 	wake    chan struct{}
 	refused [Bulk + 1]uint64
+}
+
+// rest is a frame of which the first done bytes are written.
+type rest struct {
+	frame *wire.Frame // nil: none
+	done  int
 }
 
 func newQueue(c Config) *queue {
@@ -119,16 +127,47 @@ func (q *queue) pass(l Lane) {
 	}
 }
 
-// take moves the next batch into the slice: live frames first, then sync, then bulk. It reports whether OnDrained is due,
-// and then takes nothing. With no frames to take it marks the writer idle: the next add will wake it.
-func (q *queue) take(batch []*wire.Frame) (_ []*wire.Frame, drained bool) {
+// claim gives the caller the writer's place, if the writer sleeps and nothing waits. Until yield the writer takes nothing.
+func (q *queue) claim() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.live.n == 0 && q.drained {
-		q.drained = false
-		return batch, true
+	if q.closed || !q.idle {
+		return false
+	}
+	q.idle, q.claimed = false, true
+	return true
+}
+
+// yield gives the writer's place back, with done bytes of f written; the writer does the rest.
+func (q *queue) yield(f *wire.Frame, done int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.claimed, q.idle = false, true
+	if done < f.Len() && !q.closed {
+		q.rest = rest{f.Retain(), done}
+	}
+	if q.rest.frame != nil || q.live.n+q.sync.n+q.bulk.n > 0 || q.drained || q.closed {
+		q.wakeWriter()
+	}
+}
+
+// take moves the next batch into the slice: the rest of a frame first, of which done bytes are written, then live frames,
+// sync, and bulk. It reports whether OnDrained is due, and then takes nothing. With no frames to take it marks the writer
+// idle: the next add will wake it.
+func (q *queue) take(batch []*wire.Frame) (_ []*wire.Frame, done int, drained bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.claimed {
+		return batch, 0, false // yield will wake the writer
 	}
 	bytes := 0
+	if r := q.rest; r.frame != nil {
+		q.rest = rest{}
+		batch, bytes, done = append(batch, r.frame), r.frame.Len()-r.done, r.done
+	} else if q.live.n == 0 && q.drained {
+		q.drained = false
+		return batch, 0, true
+	}
 	for _, step := range [...]struct {
 		r     *ring
 		limit int
@@ -144,7 +183,7 @@ func (q *queue) take(batch []*wire.Frame) (_ []*wire.Frame, drained bool) {
 		}
 	}
 	q.idle = len(batch) == 0
-	return batch, false
+	return batch, done, false
 }
 
 // forget releases what a lane holds; for the live lane OnDrained becomes due.
@@ -166,6 +205,10 @@ func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.closed = true
+	if q.rest.frame != nil {
+		q.rest.frame.Release()
+		q.rest = rest{}
+	}
 	q.live.release()
 	q.sync.release()
 	q.bulk.release()

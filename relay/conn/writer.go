@@ -12,7 +12,8 @@ import (
 // blocks in our receive buffer, and they count.
 const lastWords = time.Second
 
-// writer is the one goroutine that writes to the socket. It owns the references of the batch it is writing.
+// writer is the one goroutine that writes to the socket, but for SendNow while it sleeps. It owns the references of the
+// batch it is writing.
 type writer struct {
 	conn   *Conn
 	frames [batchFrames]*wire.Frame
@@ -28,14 +29,14 @@ func (w *writer) run() {
 	ticker := time.NewTicker(c.config.KeepAlive)
 	defer ticker.Stop()
 	for {
-		batch, drained := c.queue.take(w.frames[:0])
+		batch, done, drained := c.queue.take(w.frames[:0])
 		switch {
 		case drained:
 			if f := c.onDrain.Load(); f != nil {
 				(*f)()
 			}
 		case len(batch) > 0:
-			if err := w.write(batch); err != nil {
+			if err := w.write(batch, done); err != nil {
 				w.fail(writeCause(err, c.config.WriteTimeout))
 				return
 			}
@@ -64,14 +65,16 @@ func (w *writer) keepAlive() {
 	}
 }
 
-// write sends a batch in one system call where the socket allows it, and releases it in any case.
-func (w *writer) write(batch []*wire.Frame) error {
+// write sends a batch, of whose first frame done bytes are out, in one system call where the socket allows it, and
+// releases it in any case.
+func (w *writer) write(batch []*wire.Frame, done int) error {
 	c := w.conn
-	var bytes int
+	bytes := -done
 	for i, f := range batch {
 		w.slices[i] = f.Bytes()
 		bytes += f.Len()
 	}
+	w.slices[0] = w.slices[0][done:]
 	err := c.net.SetWriteDeadline(time.Now().Add(c.config.WriteTimeout))
 	if err == nil {
 		if len(batch) == 1 {
