@@ -87,7 +87,7 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	sizes := f.String("sizes", "1024,102400,1048576", "block sizes in bytes, the frame included")
 	fan := f.String("fan", "1,10,50", "numbers of replicas in the fan-out")
 	tests := f.String("tests", "path,fanout", "what to measure: path, fanout")
-	only := f.String("only", "direct,haproxy,haproxy-splice,nginx,socat,thinrelay", "rows, out of these and node: the relay's node without group and logs")
+	only := f.String("only", "direct,haproxy,haproxy-splice,nginx,socat,thinrelay", "rows, out of these and node: the relay's node without group and logs; thinrelay=FILE and node=FILE are other builds of relayd and of this program")
 	f.StringVar(&s.relayd, "relayd", "bin/relayd", "the relayd to measure; where it does not run, the node takes its place")
 	f.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the node row")
 	f.StringVar(&s.jsonFile, "json", "", "write every figure of every round to this file")

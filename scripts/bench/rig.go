@@ -44,7 +44,7 @@ func newRig(ctx context.Context, r *row, replicas int) (_ *rig, err error) {
 			err = errors.Join(err, g.complaints(), g.close())
 		}
 	}()
-	if g.dir, err = os.MkdirTemp("", "bench-"+r.name+"-"); err != nil {
+	if g.dir, err = os.MkdirTemp("", "bench-"); err != nil {
 		return g, err
 	}
 	if g.ln, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"errors"
@@ -70,7 +71,8 @@ func chooseRows(ctx context.Context, s *settings, w io.Writer) ([]*row, error) {
 }
 
 func makeRow(ctx context.Context, name string, s *settings, w io.Writer) (*row, error) {
-	switch name {
+	kind, file, _ := strings.Cut(name, "=")
+	switch kind {
 	case "direct":
 		return &row{name: name, detail: "no proxy"}, nil
 	case "haproxy", "haproxy-splice":
@@ -107,9 +109,9 @@ func makeRow(ctx context.Context, name string, s *settings, w io.Writer) (*row, 
 			return exec.Command(path, strings.Fields(text)...), err
 		}}, nil
 	case "thinrelay":
-		return relaydRow(ctx, s, w)
+		return relaydRow(ctx, name, cmp.Or(file, s.relayd), s, w)
 	case "node":
-		return nodeRow(name, s)
+		return nodeRow(name, file, s)
 	}
 	return nil, fmt.Errorf("no row is called %q", name)
 }
@@ -136,18 +138,18 @@ func version(path, flag string) string {
 }
 
 // relaydRow is the daemon as operators run it; where it cannot be run, the node without it.
-func relaydRow(ctx context.Context, s *settings, w io.Writer) (*row, error) {
-	path, err := filepath.Abs(s.relayd)
+func relaydRow(ctx context.Context, name, file string, s *settings, w io.Writer) (*row, error) {
+	path, err := filepath.Abs(file)
 	if err != nil {
 		return nil, err
 	}
-	r := &row{name: "thinrelay", detail: "relayd run, a group of one (" + version(path, "--version") + ")", shared: true, command: func(p places) (*exec.Cmd, error) {
+	r := &row{name: name, detail: "relayd run, a group of one (" + version(path, "--version") + ")", shared: true, command: func(p places) (*exec.Cmd, error) {
 		file, err := p.write("relayd.cfg")
 		return exec.Command(path, "run", "--config", file), err
 	}}
 	if err := r.try(ctx); err != nil {
-		fmt.Fprintf(w, "thinrelay: %s does not run (%v): its node alone is measured\n", s.relayd, err)
-		return nodeRow("thinrelay", s)
+		fmt.Fprintf(w, "thinrelay: %s does not run (%v): its node alone is measured\n", file, err)
+		return nodeRow(name, "", s)
 	}
 	return r, nil
 }
@@ -163,9 +165,12 @@ func (r *row) try(ctx context.Context) error {
 	return g.close()
 }
 
-// nodeRow is this program again, as a relay's node with a group of one in memory.
-func nodeRow(name string, s *settings) (*row, error) {
+// nodeRow is this program, or an older build of it, as a relay's node with a group of one in memory.
+func nodeRow(name, file string, s *settings) (*row, error) {
 	self, err := os.Executable()
+	if file != "" {
+		self, err = filepath.Abs(file)
+	}
 	if err != nil {
 		return nil, err
 	}
