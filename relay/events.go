@@ -63,6 +63,9 @@ func (h *hub) post(ctx context.Context, e event) error {
 			return fmt.Errorf("block: %w", err)
 		}
 		e.block = b
+		if e.replica != nil && h.handleNow(&e) {
+			return nil
+		}
 	}
 	h.postUrgent(ctx, e)
 	return nil
@@ -77,11 +80,37 @@ func presentable(f *wire.Frame) bool {
 
 // postUrgent waits for room in the urgent inbox, or for the end of ctx.
 func (h *hub) postUrgent(ctx context.Context, e event) {
+	h.queued.Add(1)
 	select {
 	case h.urgent <- e:
 	case <-ctx.Done():
+		h.queued.Add(-1)
 		e.release()
 	}
+}
+
+// handleUrgent handles an event of the urgent inbox.
+func (h *hub) handleUrgent(e *event) {
+	h.handle(e)
+	h.queued.Add(-1)
+}
+
+// handleNow handles an event on the goroutine of its reader, without waking the
+// hub's, which costs more than all that is done for a small block. It does so
+// only when that goroutine sleeps and no urgent event waits, so that events of
+// one peer keep their order; else it returns false. What the group has agreed on
+// is taken over first, as before every decision of a hub that was asleep.
+func (h *hub) handleNow(e *event) bool {
+	if h.queued.Load() != 0 || !h.turn.TryLock() {
+		return false
+	}
+	defer h.turn.Unlock()
+	if h.queued.Load() != 0 {
+		return false
+	}
+	h.onApplied()
+	h.handle(e)
+	return true
 }
 
 // handle dispatches one event. The frame's reference is the hub's: handlers

@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,9 +30,14 @@ const (
 	tickParts = 20
 )
 
-// hub owns all state of the node. Only its goroutine (run) touches the fields
-// below the line; other goroutines speak to it through the channels above it.
+// hub owns all state of the node. Only who has the turn touches the fields below
+// the line; everybody else speaks to it through the channels above it. The turn
+// is its goroutine's (run), but while that sleeps and no event waits, the reader
+// of a replica may take it to handle a block at once (see handleNow).
 type hub struct {
+	turn   sync.Mutex
+	queued atomic.Int64 // urgent events posted and not yet handled
+
 	urgent  chan event
 	bulk    chan event
 	calls   chan func()
@@ -116,10 +122,12 @@ func newHub(cfg Config) *hub {
 		sources:  make(map[wire.ID]*source),
 		notes:    make(map[string]Note),
 	}
+	h.turn.Lock() // for run
 	return h
 }
 
-// run handles events until ctx ends. Urgent events go before transactions.
+// run handles events until ctx ends. Urgent events go before transactions. It
+// has the turn from before it begins, and keeps it when it ends.
 func (h *hub) run(ctx context.Context) {
 	tick := time.NewTicker(h.cfg.SlotLength / tickParts)
 	defer tick.Stop()
@@ -128,25 +136,32 @@ func (h *hub) run(ctx context.Context) {
 	for {
 		select {
 		case e := <-h.urgent:
-			h.handle(&e)
+			h.handleUrgent(&e)
 			continue
 		case <-h.applied:
 			h.onApplied()
 			continue
 		default:
 		}
+		h.turn.Unlock()
 		select {
 		case e := <-h.urgent:
-			h.handle(&e)
+			h.turn.Lock()
+			h.handleUrgent(&e)
 		case <-h.applied:
+			h.turn.Lock()
 			h.onApplied()
 		case e := <-h.bulk:
+			h.turn.Lock()
 			h.handle(&e)
 		case f := <-h.calls:
+			h.turn.Lock()
 			f()
 		case now := <-tick.C:
+			h.turn.Lock()
 			h.onTick(now)
 		case <-ctx.Done():
+			h.turn.Lock()
 			return
 		}
 	}

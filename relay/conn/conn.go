@@ -19,7 +19,7 @@ type Conn struct {
 	queue   *queue
 	started atomic.Bool
 	rtt     atomic.Int64
-	direct  *direct // nil: the socket can only be waited for
+	socket  *socket // nil: only the methods of net can be used
 	onDrain atomic.Pointer[func()]
 
 	closing sync.Once
@@ -34,7 +34,7 @@ func New(nc net.Conn, config Config) *Conn {
 	config = config.withDefaults()
 	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{})}
 	c.SetOnDrained(config.OnDrained)
-	c.direct = newDirect(nc)
+	c.socket = newSocket(nc)
 	tune(nc)
 	return c
 }

@@ -7,10 +7,10 @@ import "github.com/thinrelay/thinrelay/relay/wire"
 // anything else. When frames are queued or being written, or the socket is not a TCP socket, it is Send. It never waits;
 // it costs the caller a system call. Frames that come in numbers are for Send, which writes them in batches.
 func (c *Conn) SendNow(lane Lane, f *wire.Frame) bool {
-	if c.direct == nil || !c.queue.claim() {
+	if c.socket == nil || !c.queue.claim() {
 		return c.Send(lane, f)
 	}
-	n := c.direct.write(f.Bytes())
+	n := c.socket.write(f.Bytes())
 	c.stats.bytesOut.Add(uint64(n))
 	if n == f.Len() {
 		c.stats.framesOut.Add(1)

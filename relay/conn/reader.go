@@ -76,16 +76,24 @@ func (s *source) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	if s.left < 0 {
-		return s.conn.net.Read(p)
+		return s.conn.receive(p)
 	}
 	if s.conn.started.Load() {
 		s.left = -1
-		return s.conn.net.Read(p)
+		return s.conn.receive(p)
 	}
 	if s.left == 0 {
 		return 0, ErrOpening
 	}
-	n, err := s.conn.net.Read(p[:min(len(p), s.left)])
+	n, err := s.conn.receive(p[:min(len(p), s.left)])
 	s.left -= n
 	return n, err
+}
+
+// receive reads what has come, or waits for it.
+func (c *Conn) receive(p []byte) (int, error) {
+	if c.socket != nil {
+		return c.socket.read(p)
+	}
+	return c.net.Read(p)
 }
