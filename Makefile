@@ -26,6 +26,7 @@ BENCH ?= .
 BENCHTIME ?= 1s
 DEMO ?=
 PEERS ?=
+GROUP ?=
 COUNT ?= 5
 E2E ?= .
 E2E_SHORT ?=
@@ -93,6 +94,10 @@ bench: ## Run the benchmarks with allocation counts
 bench-peers: build ## Measure beside HAProxy, nginx and socat, in turns (docs/performance.md)
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=false -tags benchpeers -o bin/bench-peers ./scripts/bench
 	bin/bench-peers $(PEERS)
+
+.PHONY: bench-group
+bench-group: ## Emission in groups at 0, 80, 160 ms beside a group of one, and the cost of up to 200 replicas (docs/performance.md)
+	$(MAKE) bench-peers PEERS="--tests quorum,replicas --sizes 1024,102400 --seconds 5 $(GROUP)"
 
 .PHONY: demo
 demo: build ## Three relays and a simulated network in one process, live

@@ -4,7 +4,8 @@
 // socat, on one machine, in one run, in turns, under one load generator that speaks the p2p protocol.
 //
 // Two questions: how long a block takes from the write of a replica until the upstream has read all of it, and what it
-// costs to bring the upstream's blocks to 1, 10 and 50 replicas. docs/performance.md has the method.
+// costs to bring the upstream's blocks to 1, 10 and 50 replicas. And two of thinrelay alone: whether the distance between
+// the members of a group shows in when blocks leave, and what each replica more costs. docs/performance.md has the method.
 //
 // It guarantees that every measured block arrived whole and in order: a run in which one does not is a failed run. It
 // starts processes of its own on free loopback ports and ends them by pid; it touches no other process and no installed
@@ -28,16 +29,20 @@ import (
 
 // settings is what the flags say.
 type settings struct {
-	Rounds   int           `json:"rounds"`
-	Seconds  float64       `json:"seconds_per_cell"`
-	Pace     time.Duration `json:"pace_ns"`
-	Sizes    []int         `json:"block_bytes"`
-	Fan      []int         `json:"replicas"`
-	Tests    []string      `json:"tests"`
-	Only     []string      `json:"only"`
-	relayd   string
-	profile  string
-	jsonFile string
+	Rounds  int           `json:"rounds"`
+	Seconds float64       `json:"seconds_per_cell"`
+	Pace    time.Duration `json:"pace_ns"`
+	Sizes   []int         `json:"block_bytes"`
+	Fan     []int         `json:"replicas"`
+	Tests   []string      `json:"tests"`
+	Only    []string      `json:"only"`
+	// Distances are round trips between the members of a group, in ms.
+	Distances []int `json:"rtt_ms"`
+	OurRounds int   `json:"our_rounds"`
+	Crowd     []int `json:"crowd"`
+	relayd    string
+	profile   string
+	jsonFile  string
 }
 
 // cell is how long one measurement lasts.
@@ -86,7 +91,10 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	f.DurationVar(&s.Pace, "pace", 20*time.Millisecond, "time from block to block in the paced measurement; more than the disk needs for a commit")
 	sizes := f.String("sizes", "1024,102400,1048576", "block sizes in bytes, the frame included")
 	fan := f.String("fan", "1,10,50", "numbers of replicas in the fan-out")
-	tests := f.String("tests", "path,fanout", "what to measure: path, fanout")
+	tests := f.String("tests", "path,fanout", "what to measure: path, fanout, and of relayd alone: replicas, quorum")
+	crowd := f.String("crowd", "1,50,100,200", "numbers of replicas in the test replicas")
+	rtt := f.String("rtt", "0,80,160", "round trips between members in the test quorum, in ms")
+	f.IntVar(&s.OurRounds, "our-rounds", 8, "rounds of twelve blocks that are measured in the test quorum; each takes 12 s")
 	only := f.String("only", "direct,haproxy,haproxy-splice,nginx,socat,thinrelay", "rows, out of these and node: the relay's node without group and logs; thinrelay=FILE and node=FILE are other builds of relayd and of this program")
 	f.StringVar(&s.relayd, "relayd", "bin/relayd", "the relayd to measure; where it does not run, the node takes its place")
 	f.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the node row")
@@ -106,9 +114,15 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	if s.Fan, err = numbers(*fan, 1, maxReplicas); err != nil {
 		return nil, fmt.Errorf("--fan: %w", err)
 	}
+	if s.Distances, err = numbers(*rtt, 0, 1000); err != nil {
+		return nil, fmt.Errorf("--rtt: %w", err)
+	}
+	if s.Crowd, err = numbers(*crowd, 1, maxReplicas); err != nil {
+		return nil, fmt.Errorf("--crowd: %w", err)
+	}
 	s.Tests, s.Only = strings.Split(*tests, ","), strings.Split(*only, ",")
-	if s.Rounds < 1 || s.Seconds <= 0 || s.Pace <= 0 {
-		return nil, errors.New("--rounds, --seconds and --pace must be positive")
+	if s.Rounds < 1 || s.OurRounds < 1 || s.Seconds <= 0 || s.Pace <= 0 {
+		return nil, errors.New("--rounds, --our-rounds, --seconds and --pace must be positive")
 	}
 	return s, nil
 }
@@ -133,9 +147,12 @@ func numbers(list string, lowest, highest int) ([]int, error) {
 
 // run measures every row in every round and reports.
 func run(ctx context.Context, s *settings, out, progress io.Writer) error {
-	rows, err := chooseRows(ctx, s, progress)
-	if err != nil {
-		return err
+	var rows []*row
+	if s.runs("path") || s.runs("fanout") {
+		var err error
+		if rows, err = chooseRows(ctx, s, progress); err != nil {
+			return err
+		}
 	}
 	rep := newReport(s, rows)
 	began := time.Now()
@@ -151,6 +168,18 @@ func run(ctx context.Context, s *settings, out, progress io.Writer) error {
 			if err != nil {
 				return fmt.Errorf("round %d, %s: %w", round+1, r.name, err)
 			}
+		}
+	}
+	if s.runs("replicas") {
+		fmt.Fprintf(progress, "%6.1fs  replicas\n", time.Since(began).Seconds())
+		if err := rep.crowd(ctx, s, progress); err != nil {
+			return fmt.Errorf("replicas: %w", err)
+		}
+	}
+	if s.runs("quorum") {
+		fmt.Fprintf(progress, "%6.1fs  quorum\n", time.Since(began).Seconds())
+		if err := rep.quorum(ctx, s); err != nil {
+			return fmt.Errorf("quorum: %w", err)
 		}
 	}
 	return rep.finish(out)

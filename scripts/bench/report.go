@@ -14,12 +14,14 @@ import (
 
 // report collects every figure of every round.
 type report struct {
-	Began    time.Time     `json:"began"`
-	Machine  machine       `json:"machine"`
-	Settings *settings     `json:"settings"`
-	Rows     []rowInfo     `json:"rows"`
-	Path     []pathFigures `json:"path"`
-	Fanout   []fanFigures  `json:"fanout"`
+	Began    time.Time      `json:"began"`
+	Machine  machine        `json:"machine"`
+	Settings *settings      `json:"settings"`
+	Rows     []rowInfo      `json:"rows"`
+	Path     []pathFigures  `json:"path"`
+	Fanout   []fanFigures   `json:"fanout"`
+	Replicas []replicaCost  `json:"replicas"`
+	Quorum   []trialFigures `json:"quorum"`
 
 	pooled map[pathKey][]int64 // all rounds together
 }

@@ -38,6 +38,8 @@ type places struct {
 	Spare0, Spare1, Spare2 string
 	Module                 string
 	Splice, Root           bool
+
+	Name, Advertise, Join, Certs string // of a member of a group
 }
 
 // Chain is the id of the chain that the load generator speaks of: a relay that had to learn it would take seconds longer.

@@ -39,7 +39,10 @@ func (rep *report) write(out io.Writer) error {
 			}
 		}
 	}
+	rep.crowdTable(&b)
+	rep.quorumTables(&b)
 	rep.verdict(&b)
+	rep.markdown(&b)
 	_, err := out.Write(b.Bytes())
 	return err
 }
