@@ -69,6 +69,7 @@ func benchPath(b *testing.B, size, replicas int) {
 	peer.expectHandshake(b)
 	peer.greet(b, chain)
 	speaker := dialBench(b, down.Addr().String(), chain, nil)
+	waitFor(b, node, func(s relay.Status) bool { return len(s.Replicas) == 1 && s.Replicas[0].Active }) // the first one is the active one
 	for range replicas - 1 {
 		dialBench(b, down.Addr().String(), chain, arrived)
 	}
@@ -76,7 +77,7 @@ func benchPath(b *testing.B, size, replicas int) {
 	chain.next("bpb")
 	peer.write(b, chain.frame)
 	speaker.await(b)
-	waitReady(b, node, replicas)
+	waitFor(b, node, func(s relay.Status) bool { return len(s.Replicas) == replicas && s.HasTip && s.Tip.Num() == 101 })
 	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	warm := 200
@@ -93,15 +94,14 @@ func benchPath(b *testing.B, size, replicas int) {
 	b.StopTimer()
 }
 
-// waitReady waits until the node has all replicas and the network's block.
-func waitReady(b *testing.B, node *relay.Node, replicas int) {
+// waitFor waits until the node's status is as asked for.
+func waitFor(b *testing.B, node *relay.Node, ready func(relay.Status) bool) {
 	b.Helper()
 	poll := time.NewTicker(10 * time.Millisecond)
 	defer poll.Stop()
 	for range 3000 {
 		<-poll.C
-		s, _ := node.Status(context.Background())
-		if len(s.Replicas) == replicas && s.HasTip && s.Tip.Num() == 101 {
+		if s, _ := node.Status(context.Background()); ready(s) {
 			return
 		}
 	}
