@@ -14,7 +14,7 @@ var chaosMutants = flag.String("mutants", "", "chaos: run relayd with each mutan
 
 // mutantKinds are the kinds that shake the emit rule: leaders that go in
 // mid-round with proposals under way, replicas that go, forks at the tip.
-const mutantKinds = "kill-leader,pause-leader,cut-leader,cut-one-way,step-down,region,delay,kill,replica-restart,replica-pause,fork,microfork,upstream-gone,lag"
+const mutantKinds = "kill-leader,pause-leader,cut-leader,step-down,region,replica-restart,replica-pause,fork"
 
 // TestChaosMutants takes clauses of the emit rule away, as the explorer does
 // (relay/gate), and looks whether a chaos run notices. All replicas sign all

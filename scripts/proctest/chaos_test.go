@@ -81,7 +81,11 @@ func newChaos(t *testing.T, relayd string, seed uint64, wild bool) *chaos {
 		down: make(map[string]int), afflict: make(map[string]*affliction), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
 	}
 	c.watch = newWatch(c)
-	c.group = newGroup(t, setup{seed: seed, wild: wild, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }})
+	s := setup{seed: seed, wild: wild, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }}
+	if wild {
+		s.apart = 30 * time.Millisecond // so that there is a while in which a proposal is under way
+	}
+	c.group = newGroup(t, s)
 	c.lines.say("seed %d, %d kinds of fault, three relays, group whole after %s", seed, len(c.deck.kinds), time.Since(c.began).Round(time.Millisecond))
 	c.standbys()
 	c.watch.start(t)
@@ -103,7 +107,7 @@ func (c *chaos) run(faults int) {
 			c.until(start)
 			c.strikeKind(r)
 			done++
-			start = time.Now().Add(time.Duration(r.Int64N(int64(2500 * time.Millisecond))))
+			start = time.Now().Add(time.Duration(r.Int64N(int64(c.spacing()))))
 		}
 		c.until(time.Time{})
 		c.resume()
@@ -209,8 +213,31 @@ func (c *chaos) until(t time.Time) {
 	}
 }
 
-// untilRound waits for a random moment of a round of ours.
+// spacing is how far apart the faults of a wave begin, at most.
+func (c *chaos) spacing() time.Duration {
+	if c.setup.wild {
+		return 400 * time.Millisecond
+	}
+	return 2500 * time.Millisecond
+}
+
+// opening is when, after the begin of a round, all replicas have built on the
+// same block and none of what they built has been decided.
+const opening = 250 * time.Millisecond
+
+// untilRound waits for a random moment of a round of ours; in a wild group, of
+// the first second of one, since later each replica is on a branch of its own.
 func (c *chaos) untilRound(r *rand.Rand) {
+	if c.setup.wild {
+		begin, _ := c.round(time.Now())
+		if time.Since(begin) > opening+time.Second {
+			begin, _ = c.round(time.Now().Add(roundSlots * c.net.Chain.Clock.Length))
+		}
+		if begin.After(time.Now().Add(-opening)) {
+			c.until(begin.Add(opening + time.Duration(r.Int64N(int64(opening)))))
+		}
+		return
+	}
 	begin, end := c.round(time.Now().Add(time.Second))
 	if now := time.Now(); begin.Before(now) {
 		begin = now

@@ -51,6 +51,7 @@ type group struct {
 type setup struct {
 	seed    uint64
 	wild    bool               // all replicas ignore the vote gate
+	apart   time.Duration      // of what relays send each other: how late it is, at least
 	prepare func(*relay)       // before its first start
 	watch   func(simnet.Event) // told what happens in the network
 }
@@ -80,12 +81,27 @@ func newGroup(t *testing.T, s setup) *group {
 		ip[name] = fmt.Sprintf("127.0.7.%d", i+1)
 	}
 	g.fabric = newFabric(t, ip, g.who)
+	if s.apart > 0 {
+		for _, name := range relayNames {
+			g.fabric.worsen(&impairment{delay: s.apart}, ways(name, relayNames)...)
+		}
+	}
 	g.startNetwork()
 	g.startRelays()
 	g.startReplicas()
 	until(t, time.Minute, "the group works", func() bool { return g.whole() && g.attached() == allAttached() })
 	until(t, time.Minute, "a whole round has left", func() bool { return g.emitted.run() >= roundSlots })
 	return g
+}
+
+// ways are the ways from a party to others.
+func ways(a string, others []string) (out []way) {
+	for _, b := range others {
+		if b != a {
+			out = append(out, way{a, b})
+		}
+	}
+	return out
 }
 
 // who is the party that a connection is from: by its address, or by the process
