@@ -53,7 +53,18 @@ func newSocket(nc net.Conn) *socket {
 		s.in.do(syscall.SYS_READ, fd)
 		return s.in.errno != syscall.EAGAIN
 	}
-	s.tryWrite = func(fd uintptr) { s.out.do(syscall.SYS_WRITE, fd) }
+	s.tryWrite = func(fd uintptr) {
+		// A large frame goes into the kernel whole, for the writer would be woken in its middle. What is sent after it waits
+		// in our lanes as ever: the limit is back before anything else is written.
+		large := len(s.out.buf) > maxUnsent
+		if large {
+			setUnsent(fd, len(s.out.buf))
+		}
+		s.out.do(syscall.SYS_WRITE, fd)
+		if large {
+			setUnsent(fd, maxUnsent)
+		}
+	}
 	return s
 }
 

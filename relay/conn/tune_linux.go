@@ -18,8 +18,10 @@ func limitUnsent(tcp *net.TCPConn) {
 	if err != nil {
 		return // closed already; the reader will say so
 	}
-	_ = raw.Control(func(fd uintptr) {
-		// An old kernel that does not know the option only loses the improvement.
-		_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, maxUnsent)
-	})
+	_ = raw.Control(func(fd uintptr) { setUnsent(fd, maxUnsent) })
+}
+
+func setUnsent(fd uintptr, n int) {
+	// An old kernel that does not know the option only loses the improvement.
+	_ = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotsentLowat, n)
 }

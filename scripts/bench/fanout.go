@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
@@ -17,6 +18,9 @@ func (rep *report) fanout(ctx context.Context, s *settings, r *row, round, n int
 		return err
 	}
 	err = rep.fanCells(ctx, s, g, round)
+	if err != nil {
+		err = errors.Join(err, g.complaints())
+	}
 	if ended := g.close(); err == nil {
 		err = ended
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"time"
 )
@@ -28,6 +29,9 @@ func (rep *report) path(ctx context.Context, s *settings, r *row, round int) err
 		return err
 	}
 	err = rep.pathCells(ctx, s, g, round)
+	if err != nil {
+		err = errors.Join(err, g.complaints())
+	}
 	if ended := g.close(); err == nil {
 		err = ended
 	}

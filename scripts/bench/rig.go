@@ -217,7 +217,7 @@ func (g *rig) complaints() error {
 		return err
 	}
 	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-	return fmt.Errorf("its last words: %s", strings.Join(lines[max(0, len(lines)-5):], "\n\t"))
+	return fmt.Errorf("its last words: %s", strings.Join(lines[max(0, len(lines)-8):], "\n\t"))
 }
 
 // close ends everything.
