@@ -119,6 +119,30 @@ func TestHeldBackUntilTooLate(t *testing.T) {
 	})
 }
 
+// Our round begins while all upstreams are out of reach, on a block that the
+// network has gone on from by then: when they are back, and what they hold is
+// irreversible, the rest of the round goes nowhere, and is not sent.
+func TestRoundOnADeadBranch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 8 {
+			f.awaitSlot(0, time.Duration(3000+i*100)*time.Millisecond)
+			f.mem.CutBoth("r1", "up-1")
+			f.mem.CutBoth("r1", "up-2")
+			time.Sleep(time.Duration(5000+i*300) * time.Millisecond)
+			f.mem.HealAll()
+			rounds(1)
+		}
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.Missed < 8 {
+			f.dump(f.members[0].began, 300)
+			t.Errorf("report=%+v %+v, want blocks missed, none unlinked", brief(got), got.Unlinkeds)
+		}
+	})
+}
+
 // The same with connections that end instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 	t.Parallel()

@@ -29,6 +29,7 @@ type upPeer struct {
 	until uint32    // the end of that range
 	heard time.Time // when it last said something
 	slot  wire.Slot // the latest slot of a block it is known to have
+	final wire.ID   // the highest block that is irreversible there, by the headers of its blocks (Savanna); zero: not known
 	since time.Time // when it connected
 	// placed: its head is known here, so that what it lacks is known as well.
 	placed bool
@@ -182,7 +183,24 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	if !entry.Public {
 		h.fillGap(u, entry, e.at)
 	}
+	h.finalize(u, entry)
 	h.align()
+}
+
+// finalize notes what is irreversible at an upstream that has e.
+func (h *hub) finalize(u *upPeer, e *ring.Entry) {
+	if !e.Block.QCClaim.Present {
+		return
+	}
+	claimed := h.ring.Ancestor(e, e.Block.QCClaim.Num)
+	if claimed == nil {
+		return
+	}
+	if lib, ok := wire.Finality(e.Block, claimed.Block); ok && lib > u.final.Num() {
+		if f := h.ring.Ancestor(claimed, lib); f != nil {
+			u.final = f.Block.ID
+		}
+	}
 }
 
 // lags reports whether the upstream is too far behind to be fed.
@@ -194,7 +212,7 @@ func (h *hub) lags(u *upPeer) bool {
 // supplyUp gives an upstream a block that the gate has granted, and what it
 // lacks before it. A block that would not link there is not sent.
 func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
-	if h.lags(u) || e.Has(u.number) || h.passed(u, e) {
+	if h.lags(u) || e.Has(u.number) || h.passed(u, e) || h.dead(u, e) {
 		return
 	}
 	missing, ok := h.ring.Missing(h.scratch[:0], e, u.number, u.floor)
@@ -224,6 +242,16 @@ func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
 		return !u.placed
 	}
 	return u.slot >= e.Block.Slot
+}
+
+// dead reports whether e is on a branch that an upstream has dropped, since
+// another one is irreversible there: e would not link, whatever was sent before.
+func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
+	if u.final == (wire.ID{}) {
+		return false
+	}
+	a := h.ring.Ancestor(e, u.final.Num())
+	return a != nil && a.Block.ID != u.final
 }
 
 // sendable reports whether every block of the list may go to the upstream, and
