@@ -160,7 +160,7 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) lint
 	$(MAKE) test
 	$(MAKE) schedules
-	$(MAKE) chaos
+	$(MAKE) chaos SEED=2
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
 	$(MAKE) e2e E2E_SHORT=1
