@@ -139,7 +139,7 @@ func (c *chaos) verdict() {
 		l.Faults += n.n
 	}
 	l.print(c.lines)
-	if l.broken() {
+	if l.broken() || c.watch.broken() {
 		c.t.Errorf("broken promises; to see it again: %s", c.replay())
 	}
 	if *chaosReport != "" {

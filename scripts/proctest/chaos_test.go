@@ -101,7 +101,7 @@ func (c *chaos) run(faults int) {
 		}
 		c.wave++
 		r := rand.New(rand.NewPCG(c.seeds[0], uint64(c.wave)))
-		n := min(3+r.IntN(4), faults-done)
+		n := min(c.atOnce(r), faults-done)
 		c.backUp(r)
 		for i, start := 0, time.Now(); i < n; i++ {
 			c.until(start)
@@ -213,6 +213,14 @@ func (c *chaos) until(t time.Time) {
 	}
 }
 
+// atOnce is how many faults a wave has.
+func (c *chaos) atOnce(r *rand.Rand) int {
+	if c.setup.wild {
+		return 1 + r.IntN(2)
+	}
+	return 3 + r.IntN(4)
+}
+
 // spacing is how far apart the faults of a wave begin, at most.
 func (c *chaos) spacing() time.Duration {
 	if c.setup.wild {
@@ -265,7 +273,7 @@ func (c *chaos) resume() {
 	if !inTime {
 		c.fail("not resumed within %s: %s", resumeWithin, c.state())
 		if !ok(2 * time.Minute) {
-			c.watch.report("not resumed at all: "+c.state(), time.Now())
+			c.watch.halt("not resumed at all: "+c.state(), time.Now())
 			return
 		}
 	}
@@ -298,5 +306,26 @@ func (c *chaos) state() string {
 			fmt.Fprintf(&b, " %s does not run,", n)
 		}
 	}
+	for _, n := range c.nodes() {
+		if v, ok := n.View(); ok {
+			fmt.Fprintf(&b, " %s head #%d root #%d paused %q,", n.Name(), v.Head.Num(), v.Root.Num(), v.Paused)
+		}
+	}
 	return b.String()
+}
+
+// nodes are the nodeos that run: the network's, and ours.
+func (c *chaos) nodes() (list []*simnet.Node) {
+	if bpb, err := c.net.Producer("bpb"); err == nil {
+		list = append(list, bpb)
+	}
+	for i := range upstreamNames {
+		list = append(list, c.net.Upstream(i))
+	}
+	for _, name := range replicaNames {
+		if n := c.replicas[name].Node(); n != nil {
+			list = append(list, n)
+		}
+	}
+	return list
 }

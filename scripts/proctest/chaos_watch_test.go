@@ -23,6 +23,7 @@ type watch struct {
 	terms      map[uint64]uint32   // by term: the highest mark its leader told
 	lowered    int
 	violations int
+	halted     bool     // something else is so wrong that there is no use in going on
 	first      string   // the promise broken first
 	events     []moment // of the network, the last few
 }
@@ -148,11 +149,19 @@ func (w *watch) oracle() {
 	w.report(fmt.Sprintf("S2: %s gets block %d (%.16s) from %s without its parent %.16s", v.Node, v.Height, v.ID, v.Relay, v.Other), time.Now())
 }
 
+// halt reports what ends the run.
+func (w *watch) halt(what string, at time.Time) {
+	w.mu.Lock()
+	w.halted = true
+	w.mu.Unlock()
+	w.report(what, at)
+}
+
 // panicked looks for a crash in what a relay has written last.
 func (w *watch) panicked(name, text string) {
 	for _, word := range []string{"panic: ", "fatal error: ", "[signal SIG"} {
 		if strings.Contains(text, word) {
-			w.report(name+" crashed:\n"+text, time.Now())
+			w.halt(name+" crashed:\n"+text, time.Now())
 			return
 		}
 	}
@@ -162,7 +171,7 @@ func (w *watch) panicked(name, text string) {
 func (w *watch) broken() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.violations > 0 || w.lowered > 0
+	return w.violations > 0 || w.lowered > 0 || w.halted
 }
 
 // event takes what happens in the network.
