@@ -260,6 +260,7 @@ func (c *chaos) resume() {
 	ok := func(limit time.Duration) bool {
 		return within(limit, func() bool {
 			c.supervise()
+			c.unpause()
 			if whole == 0 && c.whole() && c.attached() == allAttached() {
 				whole = time.Since(healed)
 			}
@@ -280,6 +281,22 @@ func (c *chaos) resume() {
 	clear(c.locks)
 	c.waves = append(c.waves, max(whole, block))
 	c.lines.say("wave %-3d %-12s whole after %s, a block of ours after %s", c.wave, "resumed", whole.Round(10*time.Millisecond), block.Round(10*time.Millisecond))
+}
+
+// unpause lets the network's own producer go on when it has paused, as its
+// operator would. One that has signed twice in a slot lacks its own vote for the
+// second block; when our round then fails altogether, no vote follows, and it
+// waits for ever. No relay has a part in that: votes of its own and of the two
+// finalizers at up-1 reach it inside the network.
+func (c *chaos) unpause() {
+	bpb, err := c.net.Producer("bpb")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if v, ok := bpb.View(); ok && v.Paused != "" {
+		c.lines.say("         %-12s had paused (%s): its operator lets it go on", "bpb", v.Paused)
+		bpb.Resume()
+	}
 }
 
 // fail notes a broken promise that does not end the run.
