@@ -200,6 +200,7 @@ func (g *group) receive(p *peer, note func(num uint32)) {
 		default:
 		}
 	})
+	g.wg.Go(func() { p.speak(g.done) })
 }
 
 // usage is what the members have used, the leader first.
@@ -231,6 +232,21 @@ func (u usage) since(before usage) []load {
 		out = append(out, load{CPU: 100 * float64(u.cpu[i]-before.cpu[i]) / float64(u.at.Sub(before.at)), PSS: u.pss[i]})
 	}
 	return out
+}
+
+// complaints is what the leader has warned of, and why connections and leaderships ended.
+func (g *group) complaints() error {
+	text, err := os.ReadFile(g.procs[g.leader].log)
+	if err != nil {
+		return err
+	}
+	var last []string
+	for line := range strings.Lines(string(text)) {
+		if strings.Contains(line, "[WARN]") || strings.Contains(line, "[ERROR]") || strings.Contains(line, "ended") || strings.Contains(line, "disconnected") {
+			last = append(last, strings.TrimSpace(line))
+		}
+	}
+	return fmt.Errorf("its leader's last words: %s", strings.Join(last[max(0, len(last)-8):], "\n\t"))
 }
 
 func (g *group) close() {

@@ -96,7 +96,7 @@ func (rep *report) fanRounds(row string, size, n int) map[int]float64 {
 }
 
 func (rep *report) quorumMarkdown(w io.Writer) {
-	table(w, "emission, × a group of one", "1st block p50", "2nd to 12th p50", "p99", "blocks", "lost", "waited for the quorum")
+	table(w, "emission, × a group of one", "1st block p50", "2nd to 12th p50", "p99", "blocks", "lost", "took RTT/2 or longer")
 	one := rep.Quorum[0]
 	for _, f := range rep.Quorum {
 		fmt.Fprintf(w, "| %s | %s | %s | %s | %d | %d | %s |\n", f.Name, ratio(f.Index[0].P50, one.Index[0].P50), ratio(f.Rest.P50, one.Rest.P50),

@@ -124,7 +124,7 @@ func (t *trial) run(ctx context.Context, s *settings, before time.Duration) erro
 		select {
 		case <-time.After(time.Until(slot.Time().Add(-before))):
 		case err := <-t.group.failed:
-			return fmt.Errorf("%s: %w", t.name, err)
+			return fmt.Errorf("%s, block %d: %w", t.name, n, errors.Join(err, t.group.complaints()))
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -19,6 +19,7 @@ type trialFigures struct {
 	Lost  int       `json:"blocks_lost"`
 	Index []indexed `json:"blocks_of_a_round"`
 	Rest  delays    `json:"second_to_last_block"`
+	Slow  int       `json:"second_to_last_over_half_rtt"`
 	Idle  []load    `json:"idle"` // the leader first
 	Busy  []load    `json:"with_a_chain"`
 }
@@ -57,6 +58,9 @@ func (rep *report) addTrial(t *trial, idle, busy []load) {
 		byIndex[i] = append(byIndex[i], took)
 		if i > 1 {
 			later = append(later, took)
+			if t.rtt > 0 && took >= int64(t.rtt/2) {
+				f.Slow++
+			}
 		}
 	}
 	for i := 1; i <= director.RoundSlots; i++ {
@@ -73,7 +77,7 @@ func (rep *report) quorumTables(w io.Writer) {
 	}
 	fmt.Fprintf(w, "\nEmission of our blocks, %d rounds of twelve, a slot of 500 ms: µs from the replica's write until the upstream has read it\n", rep.Settings.OurRounds)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "group\t1st p50\tmax\t2nd-12th p50\t× alone\tp99\t× alone\tmax\tblocks\tlost\twaited\t")
+	fmt.Fprintln(t, "group\t1st p50\tmax\t2nd-12th p50\t× alone\tp99\t× alone\tmax\tblocks\tlost\t≥ RTT/2\t")
 	alone := rep.Quorum[0].Rest
 	for _, f := range rep.Quorum {
 		first := f.Index[0]
@@ -105,15 +109,12 @@ func (rep *report) quorumTables(w io.Writer) {
 	t.Flush()
 }
 
-// waited counts the blocks from the second on that took as long as a round trip to the quorum takes.
+// waited is how many blocks from the second on took half a round trip to the quorum or longer.
 func (f trialFigures) waited() string {
 	if f.RTT == 0 {
 		return "-"
 	}
-	if f.Rest.Max < f.RTT*1000 {
-		return "none"
-	}
-	return "some"
+	return fmt.Sprint(f.Slow)
 }
 
 func each(list []load, text func(load) string) string {
