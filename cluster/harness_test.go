@@ -223,7 +223,10 @@ func (w *world) peers(self string) []cluster.Peer {
 	var ps []cluster.Peer
 	for name, m := range w.members {
 		if name != self && m.alive() {
-			ps = append(ps, m.group.Announce())
+			w.mu.Lock()
+			g := m.group
+			w.mu.Unlock()
+			ps = append(ps, g.Announce())
 		}
 	}
 	return ps

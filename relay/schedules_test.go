@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 160, "how many seeded schedules TestRandomSchedules runs")
+	schedules = flag.Int("schedules", 60, "how many seeded schedules TestRandomSchedules runs")
 	firstSeed = flag.Uint64("schedules.first", 0, "the first seed")
 )
 

@@ -62,6 +62,8 @@ func newSimGroup(t *testing.T, dir string, seed uint64) *simGroup {
 	var err error
 	g.net, err = simnet.New(simnet.Config{
 		NoSignatures: true, Load: 1, Others: []string{"bpb"}, Extra: []string{"boot1", "boot2"}, MaxNodesPerHost: -1, Upstreams: upstreams, Seed: fmt.Sprint(seed),
+		// One producer is not enough to bring a chain back on which all pause for want of votes.
+		Timing:  simnet.Timing{VotePause: -1},
 		Host:    func(name string) simnet.Transport { return g.mem.Host(name) },
 		OnEvent: g.outside,
 	})
