@@ -142,7 +142,7 @@ chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simu
 
 .PHONY: chaos-mutants
 chaos-mutants: ## Which mutants of the emit rule the faults of a chaos run bring to light: make chaos-mutants MUTANTS='any source' FAULTS=40
-	$(GO) test -count 1 -timeout 120m -v -run '^TestChaosMutants$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -longest $(LONGEST) -mutants '$(MUTANTS)'
+	$(GO) test -count 1 -timeout 120m -v -run '^TestChaosMutants$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -longest $(LONGEST) -kinds '$(KINDS)' -mutants '$(MUTANTS)'
 
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes

@@ -36,12 +36,18 @@ type deck struct {
 	rand  *rand.Rand
 }
 
-// newDeck is the deck of a seed, of all kinds or of those named.
+// newDeck is the deck of a seed: of all kinds, or of those named, as often as
+// they are.
 func newDeck(seed uint64, only string) *deck {
 	d := &deck{rand: rand.New(rand.NewPCG(seed, 0))}
 	for i := range kinds {
-		if only == "" || slices.Contains(strings.Split(only, ","), kinds[i].name) {
+		if only == "" {
 			d.kinds = append(d.kinds, &kinds[i])
+		}
+		for _, name := range strings.Split(only, ",") {
+			if name == kinds[i].name {
+				d.kinds = append(d.kinds, &kinds[i])
+			}
 		}
 	}
 	return d

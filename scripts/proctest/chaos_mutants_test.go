@@ -12,9 +12,10 @@ import (
 
 var chaosMutants = flag.String("mutants", "", "chaos: run relayd with each mutant of the emit rule whose name matches this, for -faults faults each")
 
-// mutantKinds are the kinds that shake the emit rule: leaders that go in
-// mid-round with proposals under way, replicas that go, forks at the tip.
-const mutantKinds = "kill-leader,pause-leader,cut-leader,step-down,region,replica-restart,replica-pause,fork"
+// mutantKinds are the kinds that shake the emit rule: leaders that go with a
+// proposal under way, first of all those that are cut off, since they go on
+// sending for a while; and replicas that go.
+const mutantKinds = "cut-leader,cut-leader,cut-leader,pause-leader,kill-leader,step-down,replica-restart,replica-pause"
 
 // TestChaosMutants takes clauses of the emit rule away, as the explorer does
 // (relay/gate), and looks whether a chaos run notices. All replicas sign all
