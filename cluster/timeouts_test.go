@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"bytes"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -79,8 +80,8 @@ func TestTimeoutsFollowTheDistance(t *testing.T) {
 		w := newWorld(t, "a", "b", "c")
 		defer w.close()
 		w.net = memnet.New(memnet.WithDelay(40 * ms))
-		far := time.Duration(0)
-		w.tune = func(c *cluster.Config) { c.RTT = func() time.Duration { return far } }
+		var far atomic.Int64
+		w.tune = func(c *cluster.Config) { c.RTT = func() time.Duration { return time.Duration(far.Load()) } }
 		w.startAll()
 		l := w.leader()
 		term := l.group.Status().Term
@@ -107,7 +108,7 @@ func TestTimeoutsFollowTheDistance(t *testing.T) {
 		w.net.Rejoin(lone.name)
 		time.Sleep(10 * time.Second)
 
-		far = 150 * ms // as the others say
+		far.Store(int64(150 * ms)) // as the others say
 		time.Sleep(10 * time.Second)
 		for _, m := range w.members {
 			if s := m.group.Status(); s.Timeouts.Heartbeat != 900*ms {
@@ -119,7 +120,7 @@ func TestTimeoutsFollowTheDistance(t *testing.T) {
 		if err := m.quit(); err != nil {
 			t.Fatal(err)
 		}
-		far = 0
+		far.Store(0)
 		m.start()
 		time.Sleep(ms)
 		if s := m.group.Status(); s.Timeouts.Lease != 450*ms {
