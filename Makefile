@@ -159,7 +159,7 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) build
 	$(MAKE) lint
 	$(MAKE) test
-	$(MAKE) schedules
+	$(MAKE) schedules N=2000
 	$(MAKE) chaos SEED=2
 	$(MAKE) race
 	$(MAKE) fuzz FUZZTIME=3s
