@@ -25,6 +25,7 @@ type Group struct {
 	fatal     func(error)    // ends Run
 	had       bool           // there was a log when the group was opened
 	memory    *memory
+	tenures   tenures
 
 	mu       sync.Mutex
 	store    *storage.Store

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
 )
 
 const (
@@ -106,13 +108,17 @@ func (g *Group) barrier(ctx context.Context, n *node) error {
 	}
 }
 
-// giveAway hands leadership to whoever is ready, since this member is unable to lead. If nobody takes it, it waits a moment, and the
-// member will try to lead again.
+// giveAway hands leadership to whoever is ready, since this member is unable to lead. When all of them have just been found unable as
+// well, it waits a moment first, so that leadership does not race through the group. If nobody takes it, the member waits, and will
+// try to lead again.
 func (g *Group) giveAway(ctx context.Context, n *node, why error) {
 	if why == nil {
 		why = errors.New("leading ended by itself")
 	}
 	g.log.Error("unable to lead, handing over", "error", why)
+	if targets, err := g.targets(n, ""); err == nil && g.tenures.passing(storage.NodeOf(string(targets[0].ID)), time.Now()) {
+		g.pauseWhileLeading(n)
+	}
 	r := g.handOver(&handover{ctx: ctx}, n)
 	if r.err == nil || !errors.Is(r.err, ErrNotTransferred) && !errors.Is(r.err, ErrNoTarget) {
 		return

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
 )
 
 const (
@@ -137,6 +139,8 @@ func (g *Group) observe(ctx context.Context, n *node) {
 		case <-ctx.Done():
 			return
 		}
+		_, id := n.raft.LeaderWithID()
+		g.tenures.observe(storage.NodeOf(string(id)), time.Now())
 		g.changed.notify()
 	}
 }

@@ -178,7 +178,8 @@ func (g *Group) winner(n *node) (string, error) {
 	}
 }
 
-// targets returns the members to hand over to, best first: the named one, or all that are voters, in contact and ready.
+// targets returns the members to hand over to, best first: the named one, or all that are voters, in contact and ready. Those that
+// left leadership as soon as they had it come last.
 func (g *Group) targets(n *node, to string) ([]raft.Server, error) {
 	term := n.raft.CurrentTerm()
 	var ready []raft.Server
@@ -214,7 +215,17 @@ func (g *Group) targets(n *node, to string) ([]raft.Server, error) {
 		}
 		return len(prefer)
 	}
+	now := time.Now()
+	passing := func(s raft.Server) int {
+		if g.tenures.passing(storage.NodeOf(string(s.ID)), now) {
+			return 1
+		}
+		return 0
+	}
 	slices.SortStableFunc(ready, func(a, b raft.Server) int {
+		if d := passing(a) - passing(b); d != 0 {
+			return d
+		}
 		if d := rank(a) - rank(b); d != 0 {
 			return d
 		}

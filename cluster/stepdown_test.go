@@ -154,8 +154,30 @@ func TestUnableToLead(t *testing.T) {
 			return !s.LeadingSince.IsZero() && time.Since(s.LeadingSince) > 5*time.Second
 		})
 		able.mustAdvance()
-		// Alone, an unable member tries again and again, at its leisure.
 	})
+	// Where nobody is able, leadership goes around, at its leisure.
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		first := w.leader().group.Status().Term
+		for _, m := range w.members {
+			m.onLead(func(context.Context, uint64) error { return errors.New("cannot open the upstream") })
+		}
+		l := w.leader()
+		if _, err := l.group.StepDown(context.Background(), w.followers(l)[0].name); err != nil && !errors.Is(err, cluster.ErrOtherWon) {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Second)
+		for _, m := range w.members {
+			if n := len(m.history()); n < 2 {
+				t.Errorf("%s tried to lead %d times in 20s", m.name, n)
+			}
+		}
+		if terms := l.group.Status().Term - first; terms > 100 {
+			t.Errorf("%d terms in 20s", terms)
+		}
+	})
+	// Alone, an unable member tries again and again, too.
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a")
 		defer w.close()
