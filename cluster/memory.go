@@ -21,7 +21,7 @@ type position struct {
 	// LogTerm and Index are those of the last entry.
 	LogTerm uint64 `json:"log_term"`
 	Index   uint64 `json:"index"`
-	// Term is the term the member was in.
+	// Term is the term the member was in. Of another one's log it says nothing that LogTerm does not, see forgotten.
 	Term uint64 `json:"term"`
 }
 
@@ -31,8 +31,9 @@ func (p position) beyond(o position) bool {
 }
 
 // forgotten says whether a log that once was at p has lost something, now that it is at o. One that a leader of a later term has cut
-// has not: it knows that term.
-func (p position) forgotten(o position) bool { return p.beyond(o) && p.Term >= o.Term }
+// has not: it knows that term, which is later than that of the entry. The term the member was in at p is no measure: a log that was cut,
+// and has nothing in the place of what was cut yet, may have been told as it was before, in the term of who cut it.
+func (p position) forgotten(o position) bool { return p.beyond(o) && p.LogTerm >= o.Term }
 
 // memory is what a member knows of how far logs have got.
 type memory struct {

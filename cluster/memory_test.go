@@ -1,6 +1,9 @@
 package cluster_test
 
 import (
+	"context"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +25,8 @@ func TestForgotten(t *testing.T) {
 		"cut, and killed before the next":      {[3]uint64{3, 9, 3}, [3]uint64{3, 7, 4}, false},
 		"an old copy":                          {[3]uint64{3, 9, 3}, [3]uint64{3, 7, 3}, true},
 		"an older copy":                        {[3]uint64{3, 9, 3}, [3]uint64{2, 12, 2}, true},
-		"an old copy of a log that was quiet":  {[3]uint64{3, 9, 5}, [3]uint64{3, 7, 4}, true},
+		"cut, and told in the later term":      {[3]uint64{3, 9, 4}, [3]uint64{3, 7, 4}, false},
+		"an old copy of a log that went on":    {[3]uint64{4, 9, 5}, [3]uint64{3, 7, 4}, true},
 		"a copy from before the first entry":   {[3]uint64{1, 1, 1}, [3]uint64{}, true},
 		"a term that was lost with no entries": {[3]uint64{3, 9, 5}, [3]uint64{3, 9, 4}, false},
 	} {
@@ -76,6 +80,71 @@ func TestRestoredLogIsNoticed(t *testing.T) {
 		}
 		leader.mustAdvance()
 	})
+}
+
+// A deposed leader's last entries are cut by its successor, and the write of what replaces them fails: the member ends, and Raft still
+// says that its log is as long as it was, in the new term. That was told to the others; it forgot nothing all the same.
+func TestCutLogIsNotTakenForRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		w.tune = func(c *cluster.Config) { c.RecallWait = time.Second }
+		for _, m := range w.members {
+			m.faults.Backend = &fullAfterCut{Backend: m.faults.Backend}
+		}
+		defer w.close()
+		w.startAll()
+		old := w.leader()
+		w.agreed(old.mustAdvance())
+		w.net.Isolate(old.name)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := old.advance(ctx); err == nil {
+			t.Fatal("a leader that is cut off had an entry confirmed")
+		}
+		var next *member
+		w.until("a successor", 10*time.Second, func() bool {
+			for _, m := range w.followers(old) {
+				if !m.group.Status().LeadingSince.IsZero() {
+					next = m
+				}
+			}
+			return next != nil
+		})
+		last := next.mustAdvance()
+		w.net.Rejoin(old.name)
+		w.until("the cut log to fail", 10*time.Second, func() bool { return !old.alive() })
+		mustErr(t, old.err, storage.ErrFailed)
+		if err := next.group.Recall(old.group.Memory()); err != nil {
+			t.Fatal(err)
+		}
+
+		old.start()
+		if err := old.group.Recall(next.group.Memory()); err != nil {
+			t.Fatal(err)
+		}
+		w.agreed(last)
+		if !old.alive() {
+			t.Fatalf("the member ended: %v", old.err)
+		}
+	})
+}
+
+// fullAfterCut is a disk that has no space, once, for what is to replace entries that were cut.
+type fullAfterCut struct {
+	storage.Backend
+	cut, met atomic.Bool
+}
+
+func (d *fullAfterCut) DeleteRange(first, last uint64) error {
+	d.cut.Store(true)
+	return d.Backend.DeleteRange(first, last)
+}
+
+func (d *fullAfterCut) StoreLogs(logs []*raft.Log) error {
+	if d.cut.Load() && d.met.CompareAndSwap(false, true) {
+		return syscall.ENOSPC
+	}
+	return d.Backend.StoreLogs(logs)
 }
 
 // Nothing that another member tells does harm.
