@@ -143,6 +143,31 @@ func TestRoundOnADeadBranch(t *testing.T) {
 	})
 }
 
+// One upstream is not heard any more, but hears us, and the other one lags: our
+// round begins on a block that the network has gone on from. What that is the
+// lagging one tells, and nothing is sent to the one that must know by then.
+func TestUnheardUpstream(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 8 {
+			f.awaitSlot(0, time.Duration(3000+i*200)*time.Millisecond)
+			f.mem.Cut("up-1", "r1")
+			f.net.Upstream(1).Lag(time.Duration(2000+i*200) * time.Millisecond)
+			time.Sleep(9 * time.Second)
+			f.mem.HealAll()
+			f.net.Upstream(1).Lag(0)
+			rounds(1)
+		}
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 8*12 {
+			f.dump(f.members[0].began, 300)
+			t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
+		}
+	})
+}
+
 // The same with connections that end instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 	t.Parallel()

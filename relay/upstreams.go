@@ -19,6 +19,10 @@ const (
 	preload = 24
 	// placeLimit is how long a new upstream may take to send its head.
 	placeLimit = 1500 * time.Millisecond
+	// unheardFor is how long an upstream may say nothing while another one tells
+	// what the network produces, in slots: long enough for what comes a while later
+	// by another way, shorter than it takes to make a branch irreversible.
+	unheardFor = 3
 )
 
 // upPeer is the hub's view of an upstream.
@@ -28,6 +32,7 @@ type upPeer struct {
 	asked time.Time // when a range was last asked for; zero once its end has come
 	until uint32    // the end of that range
 	heard time.Time // when it last said something
+	told  time.Time // when it last sent a block by others
 	slot  wire.Slot // the latest slot of a block it is known to have
 	final wire.ID   // the highest block that is irreversible there, by the headers of its blocks (Savanna); zero: not known
 	since time.Time // when it connected
@@ -173,6 +178,9 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	if e.block.Num() == u.until {
 		u.asked = time.Time{}
 	}
+	if !h.sched.IsOurs(e.block.Producer) {
+		u.told = e.at
+	}
 	u.slot = max(u.slot, e.block.Slot)
 	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
@@ -212,7 +220,7 @@ func (h *hub) lags(u *upPeer) bool {
 // supplyUp gives an upstream a block that the gate has granted, and what it
 // lacks before it. A block that would not link there is not sent.
 func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
-	if h.lags(u) || e.Has(u.number) || h.passed(u, e) || h.dead(u, e) {
+	if h.lags(u) || e.Has(u.number) || h.passed(u, e) || h.dead(u, e) || h.unheard(u) {
 		return
 	}
 	missing, ok := h.ring.Missing(h.scratch[:0], e, u.number, u.floor)
@@ -252,6 +260,25 @@ func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
 	}
 	a := h.ring.Ancestor(e, u.final.Num())
 	return a != nil && a.Block.ID != u.final
+}
+
+// unheard reports whether an upstream has fallen silent while another one goes
+// on telling of the network: a line that is broken one way. What it has by now
+// nobody knows, and a branch of ours that it gets may be one that it has dropped.
+// Where others vote each slot, only silence is silent; elsewhere an upstream has
+// nothing to say while our round runs, and one that lies must not speak for it.
+func (h *hub) unheard(u *upPeer) bool {
+	now, limit := time.Now(), unheardFor*h.cfg.SlotLength
+	tip := h.ring.Tip()
+	if now.Sub(u.heard) < limit || !u.up.Votes() || tip == nil || !tip.Block.Savanna() || now.Sub(h.votes.heard) > votesFor*h.cfg.SlotLength {
+		return false
+	}
+	for _, other := range h.upSet {
+		if other.told.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
+			return true
+		}
+	}
+	return false
 }
 
 // sendable reports whether every block of the list may go to the upstream, and
