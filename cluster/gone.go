@@ -42,7 +42,13 @@ func (g *Group) stand(ctx context.Context, n *node, gone string) {
 		return
 	}
 	// Long enough for the one before to win: a round trip and two writes to disk.
-	if !pause(ctx, time.Duration(turn)*n.currentTimeouts().Heartbeat/2) {
+	wait, told := time.Duration(turn)*n.currentTimeouts().Heartbeat/2, time.Now()
+	if !pause(ctx, wait) {
+		return
+	}
+	// What it sent before its end has come by half of that; a later call is that of a leader that lives, and only takes no streams.
+	if turn > 0 && n.raft.LastContact().After(told.Add(wait/2)) {
+		g.log.Warn("the leader was told to be gone, and still calls", "leader", gone)
 		return
 	}
 	if leader, _ := g.Leader(); leader != "" && (leader != gone || n.raft.CurrentTerm() != term) || n.raft.State() != raft.Follower {
