@@ -41,15 +41,19 @@ func (a api) StepDown(ctx context.Context, to string, timeout time.Duration) (co
 	h, err := m.group.StepDown(ctx, to)
 	out := control.StepDown{From: h.From, To: h.To, TookMS: h.Took.Milliseconds()}
 	if err != nil {
-		return out, stepDownError(err)
+		return out, m.stepDownError(err, h)
 	}
+	out.Term = m.group.Status().Term
 	out.GapMS, out.Lost = m.measureGap(ctx, before, h)
 	m.journal.steppedDown(out)
 	return out, nil
 }
 
 // stepDownError words a failed hand-over for whoever asked for it.
-func stepDownError(err error) error {
+func (m *member) stepDownError(err error, h cluster.Handover) error {
+	if errors.Is(err, cluster.ErrNotLeader) && h.From == "" { // before anything was done
+		return m.notLeader()
+	}
 	e := &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "look at relayctl status, and repeat"}
 	switch {
 	case errors.Is(err, cluster.ErrNoTarget), errors.Is(err, cluster.ErrNotReady):
@@ -58,6 +62,13 @@ func stepDownError(err error) error {
 		e.Remedy = "the group works; step down again if it has to be that member"
 	}
 	return e
+}
+
+// notLeader says that another member has to be asked.
+func (m *member) notLeader() *control.Error {
+	return &control.Error{
+		Code: control.CodeNotLeader, Message: m.cfg.Node + " does not lead any more", Remedy: "look at relayctl status for who does, and repeat",
+	}
 }
 
 // RemoveMember implements control.Membership.

@@ -102,7 +102,7 @@ func (m *member) serveCall(ctx context.Context, nc net.Conn) error {
 	}
 	var out answer
 	if m.group.Status().Role != "leader" {
-		out.Error = &control.Error{Code: control.CodeRefused, Message: m.cfg.Node + " does not lead any more", Remedy: "repeat"}
+		out.Error = m.notLeader()
 	} else {
 		var err error
 		out.StepDown, err = api{m}.StepDown(ctx, q.StepDown, min(max(q.Remaining, 0), callTimeLimit))

@@ -29,10 +29,11 @@ const (
 	CodeUnauthorized Code = "unauthorized" // no proof of the right to change state
 	CodeForbidden    Code = "forbidden"    // a page of another origin, or a foreign Host
 	CodeNotFound     Code = "not_found"
-	CodeRefused      Code = "refused"   // the group will not do it now
-	CodeTimeout      Code = "timeout"   // it was not done in time; the outcome is told by status
-	CodeNoQuorum     Code = "no_quorum" // nobody can decide
-	CodeBusy         Code = "busy"      // a limit of this server
+	CodeRefused      Code = "refused"    // the group will not do it now
+	CodeNotLeader    Code = "not_leader" // the member asked does not lead, and nothing was done
+	CodeTimeout      Code = "timeout"    // it was not done in time; the outcome is told by status
+	CodeNoQuorum     Code = "no_quorum"  // nobody can decide
+	CodeBusy         Code = "busy"       // a limit of this server
 	CodeInternal     Code = "internal"
 	CodeUnreachable  Code = "unreachable" // said by the client: no answer at all
 )
@@ -43,6 +44,7 @@ var httpStatus = map[Code]int{
 	CodeForbidden:    http.StatusForbidden,
 	CodeNotFound:     http.StatusNotFound,
 	CodeRefused:      http.StatusConflict,
+	CodeNotLeader:    http.StatusConflict,
 	CodeTimeout:      http.StatusGatewayTimeout,
 	CodeNoQuorum:     http.StatusServiceUnavailable,
 	CodeBusy:         http.StatusTooManyRequests,

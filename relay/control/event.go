@@ -70,8 +70,10 @@ const (
 type StepDown struct {
 	From     string `json:"from"`
 	To       string `json:"to"`
-	WaitedMS int64  `json:"waited_ms"` // for a moment outside our round
-	TookMS   int64  `json:"took_ms"`   // from stopping to the successor's readiness
-	GapMS    *int64 `json:"gap_ms"`    // no block could have left in this span; null: not measured
-	Lost     int    `json:"lost"`      // slots of ours without a block because of it
+	WaitedMS int64  `json:"waited_ms"`         // for a moment outside our round
+	TookMS   int64  `json:"took_ms"`           // from stopping to the successor's readiness
+	GapMS    *int64 `json:"gap_ms"`            // no block could have left in this span; null: not measured
+	Lost     int    `json:"lost"`              // slots of ours without a block because of it
+	Term     uint64 `json:"term,omitzero"`     // that To leads, or a later one
+	Followed int    `json:"followed,omitzero"` // how often the leader had changed before it was asked
 }

@@ -16,7 +16,8 @@ type Node interface {
 	// empty, to the one best able to lead. A member that does not lead passes
 	// the call to the leader. It returns once the outcome is verified; timeout
 	// bounds the hand-over, ctx the whole call. Refusals are *[Error] values
-	// where the caller can do something about them.
+	// where the caller can do something about them; [CodeNotLeader] says that
+	// the leader has changed, so that nothing was done.
 	StepDown(ctx context.Context, to string, timeout time.Duration) (StepDown, error)
 
 	// Blocks returns the most recent blocks, newest first, at most limit.

@@ -1,6 +1,7 @@
 package control_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -248,6 +249,59 @@ func TestStepDownOneAtATime(t *testing.T) {
 	close(leave)
 	if got := <-first; got != 200 {
 		t.Errorf("the first: %d, want 200", got)
+	}
+}
+
+// TestStepDownFollows asks whoever leads when the leader has changed before it was asked.
+func TestStepDownFollows(t *testing.T) {
+	for name, test := range map[string]struct {
+		body     string
+		leads    []string      // who leads really, at the first, second… call; eu-1 is taken for the leader at first
+		hears    time.Duration // when the member hears who does; 0: never
+		wantCode int
+		want     string // in the answer
+	}{
+		"it leads":              {`{"now":true}`, []string{"eu-1"}, 0, 200, `"from": "eu-1"`},
+		"another leads":         {`{"now":true}`, []string{"ap-1"}, 300 * time.Millisecond, 200, `"followed": 1`},
+		"it leads again":        {`{"now":true}`, []string{"", "eu-1"}, 300 * time.Millisecond, 200, `"from": "eu-1"`},
+		"the one named leads":   {`{"now":true,"to":"ap-1"}`, []string{"ap-1"}, 300 * time.Millisecond, 409, "ap-1 leads already"},
+		"who leads is not told": {`{"now":true,"timeout":"2s"}`, []string{"ap-1"}, 0, 409, "eu-1 does not lead any more"},
+		"it changes for ever":   {`{"now":true}`, []string{"ap-1", "us-1", "ap-1", "us-1", "ap-1", "us-1", "ap-1"}, time.Millisecond, 409, "does not lead any more"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			node := newFakeNode()
+			asked := 0
+			node.stepDown = func(ctx context.Context, _ string, _ time.Duration) (control.StepDown, error) {
+				st, _ := node.Status(ctx)
+				leads := test.leads[min(asked, len(test.leads)-1)]
+				asked++
+				if st.Leader == leads && (asked == 1 || st.Term > sampleStatus().Term) && len(test.leads) < 3 {
+					return control.StepDown{From: leads, To: "us-1"}, nil
+				}
+				if test.hears > 0 {
+					time.AfterFunc(test.hears, func() {
+						node.change(func(s *control.Status) {
+							s.Leader = cmp.Or(leads, "eu-1")
+							s.Term++
+							for i := range s.Members {
+								s.Members[i].Role = control.RoleFollower
+								if s.Members[i].Name == s.Leader {
+									s.Members[i].Role = control.RoleLeader
+								}
+							}
+						})
+					})
+				}
+				return control.StepDown{}, &control.Error{Code: control.CodeNotLeader, Message: st.Leader + " does not lead any more", Remedy: "repeat"}
+			}
+			w := post(control.New(control.Config{Node: node}), "/v1/step-down", test.body)
+			if w.Code != test.wantCode || !strings.Contains(w.Body.String(), test.want) {
+				t.Errorf("%s: %d %s, want %d and %s", name, w.Code, w.Body, test.wantCode, test.want)
+			}
+			if asked > 4 {
+				t.Errorf("%s: asked %d times", name, asked)
+			}
+		})
 	}
 }
 

@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -14,6 +16,10 @@ const (
 	maxStepDown     = time.Minute
 	quietMargin     = 2 * time.Second        // our next round must be further away than this
 	quietPoll       = 100 * time.Millisecond // a slot is five of these
+
+	// maxFollowed is how often a step-down goes after a leader that has changed.
+	maxFollowed = 3
+	followPoll  = 20 * time.Millisecond
 )
 
 // StepDownRequest asks for a planned hand-over (POST /v1/step-down).
@@ -78,12 +84,56 @@ func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDo
 	// told by status, and the operator told so.
 	ctx, cancel := context.WithTimeout(ctx, timeout+time.Second)
 	defer cancel()
-	result, err := s.node.StepDown(ctx, req.To, timeout)
+	result, err := s.handOver(ctx, req.To, timeout)
 	if err != nil {
 		return StepDown{}, err
 	}
 	result.WaitedMS = waited.Milliseconds()
 	return result, nil
+}
+
+// handOver asks the leader, and whoever leads now when that has changed: much may happen while a round ends, and a follower far from
+// a new leader still takes the old one for it until it hears of the new one.
+func (s *Server) handOver(ctx context.Context, to string, timeout time.Duration) (StepDown, error) {
+	var past Status
+	var changed error
+	for followed := 0; ; followed++ {
+		st, err := s.awaitLeader(ctx, past)
+		if err != nil {
+			return StepDown{}, cmp.Or(changed, err)
+		}
+		if err := checkTarget(st, to); err != nil {
+			return StepDown{}, err
+		}
+		result, err := s.node.StepDown(ctx, to, timeout)
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Code != CodeNotLeader || followed == maxFollowed {
+			result.Followed = followed
+			return result, err
+		}
+		s.log.Info("the leader has changed before it was asked to step down", "asked", st.Leader, "term", st.Term)
+		past, changed = st, err
+	}
+}
+
+// awaitLeader returns when a leader is known, and another than that of past: by name, or by term.
+func (s *Server) awaitLeader(ctx context.Context, past Status) (Status, error) {
+	tick := time.NewTicker(followPoll)
+	defer tick.Stop()
+	for {
+		st, err := s.status(ctx)
+		if err == nil && st.Quorum.OK && st.Leader != "" && (st.Leader != past.Leader || st.Term > past.Term) {
+			return st, nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			if err == nil {
+				err = checkTarget(st, "")
+			}
+			return st, cmp.Or(err, context.Cause(ctx))
+		}
+	}
 }
 
 // checkTarget refuses what cannot succeed before anything is stopped.

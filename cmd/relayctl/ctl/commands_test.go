@@ -22,6 +22,9 @@ func TestStepDown(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &r); err != nil || r.To != "us-1" || *r.GapMS != 63 {
 		t.Errorf("--json: %q, %v", out, err)
 	}
+	if got, want := renderStepDown(control.StepDown{From: "ap-1", To: "us-1", TookMS: 41, Followed: 1}), "the leader changed before it was asked; ap-1 led by then\nap-1 -> us-1 in 41ms\ngap not measured, 0 blocks lost\n"; got != want {
+		t.Errorf("a leader that changed: %q, want %q", got, want)
+	}
 	for name, test := range map[string]struct {
 		change func(*fakeNode)
 		to     string
@@ -106,6 +109,60 @@ func TestDrill(t *testing.T) {
 	out, errs, code = exec(t, serve(t, n), "drill", "--count", "9")
 	if code != exitDown || !strings.Contains(out, "0 blocks in 2 runs") || !strings.Contains(errs, "cut short after 2 runs: no quorum\n  next: start us-1") {
 		t.Errorf("cut short: exit %d %q %q", code, out, errs)
+	}
+}
+
+// TestDrillStaleView drills through a member that hears late of each new leader: the next run waits until it has.
+func TestDrillStaleView(t *testing.T) {
+	n := rotating(0)
+	hand, view := n.stepDown, n.status
+	stale, late, term := sample(), 0, sample().Term
+	n.status = func(ask int) control.Status {
+		if late--; late >= 0 {
+			return stale
+		}
+		s := view(ask)
+		s.Term = term
+		return s
+	}
+	n.stepDown = func(to string) (control.StepDown, error) {
+		if late > 0 {
+			t.Error("a run begins while the member still takes the old leader for the leader")
+		}
+		r, err := hand(to)
+		stale.Leader, stale.Term, late = r.From, term, 5
+		term++
+		r.Term = term
+		return r, err
+	}
+	if out, errs, code := exec(t, serve(t, n), "drill", "--count", "4", "--now"); code != exitOK || strings.Contains(out, "MOVED") {
+		t.Errorf("exit %d %q %q", code, out, errs)
+	}
+}
+
+// TestDrillMoved tells of leadership that moved between two runs.
+func TestDrillMoved(t *testing.T) {
+	moving := func() *fakeNode {
+		n := rotating(0)
+		hand, runs := n.stepDown, 0
+		n.stepDown = func(to string) (control.StepDown, error) {
+			if runs++; runs == 3 {
+				if _, err := hand(to); err != nil { // not the drill's
+					return control.StepDown{}, err
+				}
+			}
+			return hand(to)
+		}
+		return n
+	}
+	out, errs, code := exec(t, serve(t, moving()), "drill", "--count", "4", "--now")
+	if want := "MOVED ap-1 led after run 2, eu-1 before run 3: "; code != exitOK || strings.Count(out, "MOVED") != 1 || !strings.Contains(out, want) {
+		t.Errorf("exit %d %q %q, want %q", code, out, errs, want)
+	}
+	out, _, code = exec(t, serve(t, moving()), "drill", "--count", "4", "--now", "--json")
+	var r drillReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || r.Moved != 1 || len(r.Runs) != 4 {
+		t.Errorf("--json: exit %d %+v %v", code, r, err)
 	}
 }
 

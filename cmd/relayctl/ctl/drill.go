@@ -34,6 +34,9 @@ func (a *app) drillCommand() *cobra.Command {
 		Long: `Hand leadership around, again and again, and report gaps and lost blocks.
 
 Each run is a step-down, and the next begins when all members are well again.
+When leadership moves between two runs by itself, the next run hands it on from
+where it is, and the report says so.
+
 With --kill-hint nothing is handed over: for each run the drill says which
 process to kill, watches through another member, and measures the takeover. Give
 --addr several members for that.
@@ -76,7 +79,7 @@ func (d *drill) run(ctx context.Context, one func(context.Context) (control.Step
 		report.Runs = append(report.Runs, result)
 		d.progress.step(i+1, result)
 		if i+1 < d.count {
-			if err := d.settle(ctx, result.To); err != nil {
+			if err := d.settle(ctx, result); err != nil {
 				return report.summed(), err
 			}
 		}
@@ -92,14 +95,15 @@ func (d *drill) handOver(ctx context.Context) (control.StepDown, error) {
 	return stepDown(ctx, c, "", d.timeout, d.now)
 }
 
-// settle waits until every voter is heard and the new leader stands.
-func (d *drill) settle(ctx context.Context, leader string) error {
+// settle waits until every voter is heard and the new leader stands, also in the eyes of the member asked: for a while after the
+// hand-over that may still take the old one for the leader.
+func (d *drill) settle(ctx context.Context, last control.StepDown) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleWait,
-		fail(exitDegraded, "the group is not whole again %s after the hand-over to %s\n  next: see relayctl status", settleWait, leader))
+		fail(exitDegraded, "the group is not whole again %s after the hand-over to %s\n  next: see relayctl status", settleWait, clean(last.To)))
 	defer cancel()
 	for {
 		st, err := d.app.status(ctx)
-		if err == nil && st.Leader != "" && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
+		if err == nil && st.Term >= last.Term && st.Leader != "" && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
 			return nil
 		}
 		if err := pause(ctx, d.app.pollEvery); err != nil {
@@ -126,7 +130,7 @@ func (a *app) reportDrill(report drillReport, failure error) error {
 	case failure != nil && errors.Is(failure, context.Canceled):
 		return failure
 	case failure != nil:
-		return fail(exitCode(failure), "cut short after %d runs: %w", len(report.Runs), failure)
+		return fail(exitCode(failure), "cut short after %s: %w", runsText(len(report.Runs)), failure)
 	case report.Lost > 0:
 		return exitWith(exitDegraded)
 	}

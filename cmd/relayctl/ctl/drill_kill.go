@@ -39,7 +39,7 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 			noticed = time.Now()
 		}
 		if gone && st.Quorum.OK && st.Leader != "" {
-			result.To = st.Leader
+			result.To, result.Term = st.Leader, st.Term
 			result.TookMS = time.Since(noticed).Milliseconds()
 			break
 		}

@@ -13,6 +13,7 @@ type drillReport struct {
 	Took  spread             `json:"took_ms"`
 	Gap   *spread            `json:"gap_ms"` // null: measured in no run
 	Lost  int                `json:"lost"`
+	Moved int                `json:"moved"`          // how often leadership changed between two runs, by no run
 	Error string             `json:"error,omitzero"` // why it was cut short
 }
 
@@ -25,8 +26,11 @@ type spread struct {
 
 func (r drillReport) summed() drillReport {
 	var took, gaps []int64
-	r.Lost = 0
-	for _, run := range r.Runs {
+	r.Lost, r.Moved = 0, 0
+	for i, run := range r.Runs {
+		if r.moved(i) {
+			r.Moved++
+		}
 		took = append(took, run.TookMS)
 		if run.GapMS != nil {
 			gaps = append(gaps, *run.GapMS)
@@ -42,6 +46,11 @@ func (r drillReport) summed() drillReport {
 		r.Runs = []control.StepDown{}
 	}
 	return r
+}
+
+// moved says that a run found another leader than the run before had left.
+func (r drillReport) moved(run int) bool {
+	return run > 0 && r.Runs[run].From != r.Runs[run-1].To
 }
 
 func spreadOf(values []int64) spread {
@@ -74,5 +83,19 @@ func (r drillReport) render(colours bool) string {
 	if r.Gap != nil {
 		gap = r.Gap.String()
 	}
-	return t.render(colours) + fmt.Sprintf("\nTOOK  %s\nGAP   %s\nLOST  %s in %d runs\n", r.Took, gap, blocksText(r.Lost), len(r.Runs))
+	text := t.render(colours) + fmt.Sprintf("\nTOOK  %s\nGAP   %s\nLOST  %s in %s\n", r.Took, gap, blocksText(r.Lost), runsText(len(r.Runs)))
+	for i, run := range r.Runs {
+		if r.moved(i) {
+			text += fmt.Sprintf("MOVED %s led after run %d, %s before run %d: that change was none of the drill's, see relayctl status\n",
+				clean(r.Runs[i-1].To), i, clean(run.From), i+1)
+		}
+	}
+	return text
+}
+
+func runsText(n int) string {
+	if n == 1 {
+		return "1 run"
+	}
+	return fmt.Sprintf("%d runs", n)
 }

@@ -24,7 +24,8 @@ func (a *app) stepDownCommand() *cobra.Command {
 
 The relay waits for a moment outside our round, unless --now is given; a
 hand-over inside the round delays a block at most, it does not lose one. Any
-member can be asked: it passes the request to the leader.`,
+member can be asked: it passes the request to the leader, and to the next one if
+leadership has moved meanwhile.`,
 		Example: `  relayctl step-down
   relayctl step-down --to us-1 --now
   relayctl --addr http://eu-1:9870 --token-file token step-down`,
@@ -76,7 +77,11 @@ func renderStepDown(r control.StepDown) string {
 	if r.WaitedMS >= 100 {
 		waited = fmt.Sprintf(", after waiting %s for our round to end", ageText(r.WaitedMS))
 	}
-	return fmt.Sprintf("%s -> %s in %s%s\ngap %s, %s lost\n", clean(r.From), clean(r.To), ageText(r.TookMS), waited, gapText(r.GapMS), blocksText(r.Lost))
+	followed := ""
+	if r.Followed > 0 {
+		followed = fmt.Sprintf("the leader changed before it was asked; %s led by then\n", clean(r.From))
+	}
+	return followed + fmt.Sprintf("%s -> %s in %s%s\ngap %s, %s lost\n", clean(r.From), clean(r.To), ageText(r.TookMS), waited, gapText(r.GapMS), blocksText(r.Lost))
 }
 
 func gapText(ms *int64) string {

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster/transport"
+	"github.com/thinrelay/thinrelay/relay/control"
+)
+
+// A step-down right after another, through a member that is so far from the new leader that it still takes the old one for the leader: it
+// follows. Members 80, 40 and 160 ms apart ended one drill in a few with "us-1 does not lead any more".
+func TestStepDownFollowsLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if _, err := transport.WriteSet(dir, simNames[:]...); err != nil {
+			t.Fatal(err)
+		}
+		g := newSimGroup(t, dir, 1)
+		defer g.close()
+		between := func(a, b string, d time.Duration) {
+			g.mem.SetDelay(a, b, d)
+			g.mem.SetDelay(b, a, d)
+		}
+		between("eu-1", "us-1", 10*time.Millisecond)
+		between("us-1", "ap-1", 10*time.Millisecond)
+		between("eu-1", "ap-1", 80*time.Millisecond)
+		g.speaks("at the start")
+		if leader, _ := g.leader(); leader != "us-1" {
+			g.handOver("eu-1", "us-1")
+		}
+		// It has no connection to eu-1 left, and needs three round trips to tell that it leads.
+		g.kill("ap-1")
+		g.start("ap-1")
+		g.speaks("with ap-1 again")
+		g.handOver("eu-1", "ap-1")
+
+		if st, err := (api{g.member("eu-1")}).Status(t.Context()); err != nil || st.Leader != "us-1" {
+			t.Fatalf("eu-1 takes %s for the leader, %v; this test needs it to be late", st.Leader, err)
+		}
+		if got := g.handOver("eu-1", ""); got.From != "ap-1" || got.Followed != 1 {
+			t.Errorf("%+v, want ap-1 to have stepped down, found at the second try", got)
+		}
+	})
+}
+
+// handOver is relayctl step-down --now, asked of a member.
+func (g *simGroup) handOver(via, to string) (out control.StepDown) {
+	g.t.Helper()
+	body, err := json.Marshal(control.StepDownRequest{To: to, Now: true})
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	r := httptest.NewRequest("POST", "http://127.0.0.1:9870/v1/step-down", strings.NewReader(string(body)))
+	r.RemoteAddr = "127.0.0.1:4000"
+	r.Header.Set("Content-Type", "application/json")
+	w := httptest.NewRecorder()
+	control.New(control.Config{Node: api{g.member(via)}}).Handler().ServeHTTP(w, r)
+	if err := json.Unmarshal(w.Body.Bytes(), &out); err != nil || w.Code != 200 {
+		g.t.Fatalf("step-down of whoever leads, through %s, to %q: %d %s %v", via, to, w.Code, w.Body, err)
+	}
+	return out
+}
