@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 
 image=${THINRELAY_IMAGE:-thinrelay:local}
 go=${GO:-go}
-max_bytes=25000000
+max_bytes=${THINRELAY_MAX_BYTES:-25000000} # docs/decisions/0010-one-binary-in-the-image.md
 relays=(eu-1 us-1 ap-1)
 wait_seconds=${THINRELAY_WAIT:-90}
 
@@ -48,7 +48,7 @@ state() {
 }
 
 image() {
-  local context=dist/image arch before log size
+  local context=dist/image arch before id log size
   arch=$(docker version --format '{{.Server.Arch}}')
   rm -rf "$context"
   # Folders that a relay writes to are in the image, so that a volume mounted there belongs to its user.
@@ -66,16 +66,27 @@ image() {
   # What it says when all is well is that there is a newer builder.
   log=$(docker build --file deploy/Dockerfile --label "org.opencontainers.image.version=${VERSION:-dev}" \
     --label org.opencontainers.image.source=https://github.com/thinrelay/thinrelay --label org.opencontainers.image.licenses=MIT \
-    --tag "$image" "$context" 2>&1) || { echo "$log" >&2; return 1; }
-  if [ -n "$before" ] && [ "$before" != "$(docker image inspect -f '{{.Id}}' "$image")" ]; then
-    docker image rm "$before" >/dev/null 2>&1 || true # still in use by what runs
-  fi
-  size=$(docker image inspect -f '{{.Size}}' "$image")
+    --iidfile dist/image.id "$context" 2>&1) || { echo "$log" >&2; return 1; }
+  id=$(<dist/image.id)
+  size=$(docker image inspect -f '{{.Size}}' "$id")
   if [ "$size" -ge "$max_bytes" ]; then
-    echo "$image has $size bytes; it must stay below $max_bytes: see docs/decisions/0010-one-binary-in-the-image.md" >&2
+    discard "$id"
+    echo "the image would have $size bytes, and must have less than $max_bytes; $image was left as it was" >&2
+    echo "  next: see what has grown in $context/rootfs; docs/decisions/0010-one-binary-in-the-image.md says why there is a limit" >&2
     return 1
   fi
+  docker tag "$id" "$image"
+  if [ -n "$before" ]; then
+    discard "$before"
+  fi
   echo "$image: $(awk -v b="$size" 'BEGIN { printf "%.1f", b / 1000000 }') MB, linux/$arch"
+}
+
+# discard IMAGE: removes it, unless it has a name or something runs on it.
+discard() {
+  if [ "$(docker image inspect -f '{{len .RepoTags}}' "$1" 2>/dev/null)" = 0 ]; then
+    docker image rm "$1" >/dev/null 2>&1 || true
+  fi
 }
 
 up() {

@@ -49,6 +49,21 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// TestImageLimit builds an image that is too large: that fails, says why, and leaves nothing behind.
+func TestImageLimit(t *testing.T) {
+	const large = "thinrelay:e2e-large"
+	cmd := exec.Command("scripts/stack.sh", "image")
+	cmd.Dir = root
+	cmd.Env = append(os.Environ(), "THINRELAY_MAX_BYTES=1000000", "THINRELAY_IMAGE="+large, "VERSION=large")
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "must have less than 1000000") {
+		t.Errorf("%v, %s", err, out)
+	}
+	if id, err := exec.Command("docker", "image", "ls", "-q", "-f", "label=org.opencontainers.image.version=large").Output(); err != nil || len(id) > 0 {
+		t.Errorf("left behind: %s %v", id, err)
+	}
+}
+
 // TestPlanned is what an operator does on purpose: look, hand over, drill, upgrade. Nothing of it may cost a block.
 func TestPlanned(t *testing.T) {
 	s := sharedStack(t)
