@@ -79,7 +79,7 @@ func (f fetcher) fromRing(ctx context.Context, start, end uint32) ([]*wire.Frame
 	var frames []*wire.Frame
 	h := f.n.hub
 	ok := h.call(ctx, func() {
-		tip := h.ring.Tip()
+		tip := h.front()
 		if tip == nil || tip.Block.Num() < start {
 			return
 		}

@@ -16,11 +16,14 @@ func (h *hub) head() *ring.Entry {
 	if e := h.ring.Get(h.headID); e != nil {
 		return e
 	}
-	return h.ring.Tip()
+	return h.front()
 }
 
 // follow makes e, which has become public, the head if it is better.
 func (h *hub) follow(e *ring.Entry) {
+	if e.Held {
+		return
+	}
 	if head := h.ring.Get(h.headID); head == nil || h.better(e, head) {
 		h.headID = e.Block.ID
 	}

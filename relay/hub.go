@@ -13,6 +13,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/downstream"
 	"github.com/thinrelay/thinrelay/relay/gate"
+	"github.com/thinrelay/thinrelay/relay/quarantine"
 	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -64,6 +65,7 @@ type hub struct {
 	trx     *dedup.Window[[32]byte]
 	round   rounds
 	refused map[wish]bool // see refuse
+	aside   *quarantine.Quarantine
 	lead    *leadership
 	headID  wire.ID // see head
 	seq     uint64  // ordinal of the last block that became known
@@ -115,6 +117,7 @@ func newHub(cfg Config) *hub {
 		dir:      director.New(cfg.Prefer),
 		sched:    director.NewSchedule(cfg.Producers),
 		votes:    newVotes(),
+		aside:    quarantine.New(),
 		trx:      dedup.NewWindow[[32]byte](trxWindow),
 		replicas: make(map[*downstream.Replica]*replica),
 		ups:      make(map[*upstream.Peer]*upPeer),

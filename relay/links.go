@@ -90,7 +90,7 @@ func (h *hub) linkUp(l *Link) {
 		l.conn.Close(fmt.Errorf("take link of %s: %w", l.name, err))
 		return
 	}
-	k := &link{peer: peer{number: number, conn: l.conn, name: l.name}, l: l, attached: make(map[wire.ID]bool)}
+	k := &link{peer: peer{number: number, conn: l.conn, name: l.name, judge: !l.up}, l: l, attached: make(map[wire.ID]bool)}
 	k.link = k
 	h.links[l] = k
 	h.record(Record{Kind: LinkUp, Name: l.name})
@@ -169,7 +169,11 @@ func (h *hub) linkFrame(k *link, e *event) error {
 		if err != nil {
 			return err
 		}
-		h.detach(k, id)
+		if s := h.sources[id]; s != nil {
+			name := s.name
+			h.detach(k, id)
+			h.hungUp(k.number, name)
+		}
 		h.sendRosters()
 	case typeOrigin:
 		o, err := parseOrigin(body)
@@ -254,6 +258,7 @@ func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at t
 		return
 	}
 	h.ring.Note(e, k.number)
+	h.creditParent(e)
 	if !e.From(o.source) {
 		e.Origins = append(e.Origins, ring.Origin{ID: o.source, Watched: o.watched || o.emitted})
 	}

@@ -54,6 +54,9 @@ func (h *hub) confirm(e *ring.Entry, from *peer) {
 		h.publish(a, from)
 	}
 	h.ring.Note(e, from.number)
+	if from.teller != 0 {
+		h.told(e, from.teller)
+	}
 }
 
 // publish makes e public once its parent is, gives it to all who hear the
@@ -85,11 +88,14 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.moved = time.Now()
 	h.ring.Publish(e)
+	if e.Held = h.heldBy(e); !e.Held {
+		h.aside.Grew(h.moved)
+	}
 	h.follow(e)
 	h.sched.Observe(e.Block.Slot, e.Block.Producer)
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
 	for _, l := range h.linkSet {
-		if &l.peer != from {
+		if &l.peer != from && !e.Held {
 			h.supply(&l.peer, e)
 		}
 	}
@@ -131,7 +137,7 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 // network's: of blocks by others that is known, while our last ones may be on a
 // branch that the network has passed by, when they came too late for it.
 func (h *hub) common() uint32 {
-	e := h.ring.Tip()
+	e := h.front()
 	for e != nil && (!e.Network || h.sched.IsOurs(e.Block.Producer)) {
 		e = h.ring.Parent(e)
 	}

@@ -17,6 +17,7 @@ import (
 func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer, at time.Time) {
 	if e := h.ring.Get(b.ID); e != nil && e.Public {
 		h.ring.Note(e, from.number)
+		h.credit(e)
 		return
 	}
 	name := h.sourceName(o.ID)
@@ -32,6 +33,7 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 		return
 	}
 	h.ring.Note(e, from.number)
+	h.creditParent(e)
 	if e.From(o.ID) {
 		h.vouch(e, o, at)
 		return
@@ -215,7 +217,7 @@ func (h *hub) offerOrigin(e *ring.Entry, source wire.ID) {
 // of time saves the next block a round trip through the group.
 func (h *hub) align() {
 	active := h.dir.Active()
-	tip := h.head()
+	tip := h.believable(h.head())
 	if h.lead == nil || tip == nil || h.gate.Outstanding() || (active == wire.ID{}) {
 		return
 	}

@@ -33,6 +33,8 @@ const (
 	VoteDropped                    // Text: the reason
 	ModeChange                     // Text: the mode in force
 	Unresolved                     // Block.ID: the mark; Text
+	SetAside                       // Block, Name (the upstream), Text: kept from the replicas
+	Readmitted                     // Block, Name (the upstream), Text: no longer so
 )
 
 // Record is one event, as a value: making and passing one allocates nothing.

@@ -80,7 +80,7 @@ func (h *hub) replicaUp(d *downstream.Replica) {
 		return
 	}
 	r := &replica{
-		peer: peer{number: number, conn: d.Conn(), name: d.Agent()},
+		peer: peer{number: number, conn: d.Conn(), name: d.Agent(), judge: true},
 		r:    d, id: d.NodeID(), version: d.Version(), since: h.seq,
 		observer: slices.Contains(h.cfg.Observers, d.Agent()),
 		muted:    h.lead == nil,
@@ -103,6 +103,9 @@ func (h *hub) replicaUp(d *downstream.Replica) {
 func (h *hub) replicaDown(r *replica, err error) {
 	delete(h.replicas, r.r)
 	h.replicaSet = without(h.replicaSet, r)
+	if isHangUp(err) {
+		h.hungUp(r.number, r.name)
+	}
 	h.peers.Leave(r.number)
 	h.record(Record{Kind: ReplicaDown, Source: r.id, Name: r.name, Err: err})
 	if s := h.sources[r.id]; s != nil && s.local == r {
@@ -168,6 +171,7 @@ func (h *hub) onRequest(r *replica, q *wire.Request) {
 	if len(q.ReqBlocks.IDs) > 0 {
 		if e := h.ring.Get(q.ReqBlocks.IDs[0]); e != nil {
 			h.ring.Note(e, r.number)
+			h.credit(e)
 		}
 	}
 	h.catchUp(r)
@@ -180,15 +184,16 @@ func (h *hub) locate(r *replica, hs *wire.Handshake) {
 	r.floor, r.rootID = hs.RootNum, hs.RootID
 	if e := h.ring.Get(hs.HeadID); e != nil && e.Public {
 		h.ring.Note(e, r.number)
+		h.credit(e)
 	}
 	h.setSyncing(r, false)
 	h.catchUp(r)
 }
 
-// catchUp gives the replica everything up to the tip.
+// catchUp gives the replica everything up to the front.
 func (h *hub) catchUp(r *replica) {
-	if tip := h.ring.Tip(); tip != nil {
-		h.tellReplica(r, tip)
+	if front := h.front(); front != nil {
+		h.tellReplica(r, front)
 	}
 }
 
@@ -198,7 +203,7 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 	if r.muted || r.syncing {
 		return
 	}
-	for e != nil && h.withheld(r, e) {
+	for e != nil && (h.withheld(r, e) || h.keptFrom(r, e)) {
 		e = h.ring.Parent(e)
 	}
 	if e == nil {
@@ -227,7 +232,7 @@ func (h *hub) withheld(r *replica, e *ring.Entry) bool {
 // startSync tells a replica that is too far behind for the ring to ask for
 // blocks up to the last irreversible one.
 func (h *hub) startSync(r *replica) {
-	tip, lib := h.ring.Tip(), h.lib()
+	tip, lib := h.front(), h.lib()
 	if lib <= r.floor {
 		return // nothing final to sync to yet
 	}
@@ -276,7 +281,7 @@ func (h *hub) unmute(r *replica) {
 		return
 	}
 	r.muted = false
-	if tip := h.ring.Tip(); tip != nil {
+	if tip := h.front(); tip != nil {
 		r.floor = max(r.floor, tip.Block.Num()-min(tip.Block.Num(), linkBack))
 	}
 	h.catchUp(r)
@@ -309,15 +314,15 @@ func (h *hub) resumePeer(p *peer) {
 		h.supplyDecided(p)
 		return
 	}
-	if tip := h.ring.Tip(); tip != nil {
-		h.supply(p, tip)
+	if front := h.front(); front != nil {
+		h.supply(p, front)
 	}
 }
 
 // lib returns the number of the last irreversible block: by the headers in the
 // ring where the chain has them (Savanna), else what peers have told.
 func (h *hub) lib() uint32 {
-	tip := h.ring.Tip()
+	tip := h.front()
 	if tip != nil && tip.Block.QCClaim.Present {
 		if claimed := h.ring.Ancestor(tip, tip.Block.QCClaim.Num); claimed != nil {
 			if lib, ok := wire.Finality(tip.Block, claimed.Block); ok {

@@ -127,7 +127,7 @@ func (h *hub) sendRosters() {
 		case s.local != nil || len(s.remote) == 0:
 			s.home = nil
 		case s.home == nil:
-			s.home = s.remote[0]
+			s.home, s.fed = s.remote[0], h.seq
 		}
 	}
 	for _, k := range h.linkSet {

@@ -57,6 +57,7 @@ func (h *hub) onTick(now time.Time) {
 	}
 	h.checkMode(now)
 	h.watchAnchor(now)
+	h.reviewAside(now)
 	h.spreadNotes(now)
 	h.judge(now)
 	if h.lead == nil {
@@ -129,7 +130,7 @@ func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
 
 // tipSlot returns the slot of the tip.
 func (h *hub) tipSlot() wire.Slot {
-	if tip := h.ring.Tip(); tip != nil {
+	if tip := h.front(); tip != nil {
 		return tip.Block.Slot
 	}
 	return 0

@@ -204,7 +204,7 @@ func (s *schedule) step() {
 	m := s.members[s.rng.IntN(len(s.members))]
 	up := s.rng.IntN(len(s.net.Addrs()))
 	kind := ""
-	switch s.rng.IntN(14) {
+	switch s.rng.IntN(15) {
 	case 0:
 		if leader != nil {
 			kind = "kill"
@@ -288,6 +288,11 @@ func (s *schedule) step() {
 		r.Kill()
 		time.Sleep(s.upTo(500 * time.Millisecond))
 		s.startReplica(r)
+	case 14:
+		kind = "upstream-lie"
+		lie := simnet.Lie(s.rng.IntN(4))
+		s.note("up-%d tells lie %d", up+1, lie)
+		s.net.Upstream(up).Lie(lie)
 	}
 	if kind != "" {
 		s.faults[kind]++

@@ -16,6 +16,7 @@ type source struct {
 	local    *replica
 	remote   []*link // the relays it is connected to, beside this one
 	home     *link   // the one that feeds it; nil: this relay
+	fed      uint64  // the ordinal of the last block known when home began to
 }
 
 // sourceOf returns the source, made if need be.

@@ -1,7 +1,10 @@
 package relay
 
 import (
+	"time"
+
 	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/quarantine"
 	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -22,6 +25,11 @@ type peer struct {
 	best uint32
 	// link is set for a relay: blocks travel with their origin.
 	link *link
+	// teller is set for an upstream.
+	teller quarantine.Teller
+	// judge: what it is given gets to a replica, which may find that it is not
+	// valid.
+	judge bool
 }
 
 // supplied is how supply ended.
@@ -107,6 +115,10 @@ func (h *hub) giveLink(p *peer, e *ring.Entry) supplied {
 // had notes that the peer was given the block.
 func (h *hub) had(p *peer, e *ring.Entry) {
 	h.ring.Note(e, p.number)
+	if p.judge && !e.Shown && !e.Vouched {
+		e.Shown = true
+		h.aside.Show(e.Block.ID, time.Now())
+	}
 	p.best = max(p.best, e.Block.Num())
 }
 

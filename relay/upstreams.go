@@ -87,7 +87,7 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 		return
 	}
 	h.dropOtherChains()
-	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr()}, up: p, heard: time.Now(), since: time.Now()}
+	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr(), teller: tellerOf(p)}, up: p, heard: time.Now(), since: time.Now()}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
 	h.record(Record{Kind: UpstreamUp, Name: p.Addr()})
@@ -213,7 +213,7 @@ func (h *hub) finalize(u *upPeer, e *ring.Entry) {
 
 // lags reports whether the upstream is too far behind to be fed.
 func (h *hub) lags(u *upPeer) bool {
-	tip := h.ring.Tip()
+	tip := h.front()
 	return tip != nil && int64(tip.Block.Num())-int64(max(u.up.Height(), u.up.Head().Num(), u.best)) > laggard
 }
 
@@ -285,7 +285,7 @@ func (h *hub) unheard(u *upPeer) bool {
 // the first links to something that it has: the rule behind promise S2.
 func (h *hub) sendable(u *upPeer, list []*ring.Entry) bool {
 	for i, e := range list {
-		if !e.Network && !e.Decided {
+		if !e.Network && !e.Decided || !h.credible(e) {
 			return false
 		}
 		if i == 0 {

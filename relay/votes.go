@@ -88,6 +88,7 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 // judges it; a follower passes it on.
 func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
 	if h.lead == nil {
+		h.creditVoted(f)
 		h.passVoteUp(f, source)
 		return
 	}
@@ -104,6 +105,18 @@ func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
 	h.castVote(f, id, source)
 }
 
+// creditVoted takes a vote passed on as word for a block that is set aside here.
+func (h *hub) creditVoted(f *wire.Frame) {
+	if h.aside.Len() == 0 {
+		return
+	}
+	if id, ok := parseVote(f); ok {
+		if e := h.ring.Get(id.block); e != nil {
+			h.credit(e)
+		}
+	}
+}
+
 // castVote sends a vote of ours up, and to our other nodes, if its finalizer
 // key only votes forward.
 func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
@@ -111,6 +124,7 @@ func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
 	if e == nil {
 		return
 	}
+	h.credit(e) // nodeos votes for what it has applied
 	if h.votes.keys.Judge(id.finalizer, uint32(e.Block.Slot), id.ballot) == dedup.Conflict {
 		h.record(Record{Kind: VoteConflict, Block: e.Block, Source: source, Name: h.sourceName(source)})
 		return

@@ -39,10 +39,11 @@ var rules = map[string]rule{
 	"dedup": {pure: true, why: "a filter is a decision on what it has seen; it knows keys, not messages"},
 	"fsm":   {others: []string{raft}, why: "the mark is checked by machine, so it depends on nothing; raft only for the shell around it"},
 
-	"relay":            {own: []string{"relay/gate", "relay/ring", "relay/director", "relay/conn", "relay/upstream", "relay/downstream", "relay/wire", "dedup", "fsm"}, others: []string{hclog}, why: "the node takes leadership as an interface: it must work, and be tested, without a group"},
+	"relay":            {own: []string{"relay/gate", "relay/ring", "relay/director", "relay/quarantine", "relay/conn", "relay/upstream", "relay/downstream", "relay/wire", "dedup", "fsm"}, others: []string{hclog}, why: "the node takes leadership as an interface: it must work, and be tested, without a group"},
 	"relay/gate":       {own: []string{"fsm", "relay/wire"}, pure: true, noTime: true, why: "the emit rule rests on no clock; the explorer runs this very code"},
 	"relay/ring":       {own: []string{"relay/wire"}, pure: true, why: "one owner, the hub, so no lock"},
 	"relay/director":   {own: []string{"relay/wire"}, pure: true, why: "time is an argument, so that every failover can be replayed"},
+	"relay/quarantine": {own: []string{"relay/wire"}, pure: true, why: "time is an argument; what it decides must not reach the gate"},
 	"relay/wire":       {own: nil, others: []string{ecc}, why: "bytes from strangers meet as little code as possible"},
 	"relay/conn":       {own: []string{"relay/wire"}, others: []string{hclog}, why: "a connection knows frames, not what they are for"},
 	"relay/upstream":   {own: []string{"relay/conn", "relay/wire"}, others: []string{hclog, ecc}, why: "the two sides meet in the hub only"},

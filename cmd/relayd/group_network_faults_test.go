@@ -37,16 +37,11 @@ func (g *simGroup) lagUpstream() bool {
 	return true
 }
 
-// lie makes an upstream send something wrong. Blocks that only a node can know to
-// be wrong detach every replica they are given to, again and again while they are
-// the newest ones (docs/security.md, Upstreams): a group that hears such lies need
-// not work, so they are told on request only.
+// lie makes an upstream send something wrong, also what only a node can know to
+// be wrong.
 func (g *simGroup) lie() bool {
 	i := g.rng.IntN(upstreams)
-	kinds := []simnet.Lie{simnet.LieVote, simnet.LieGarbage}
-	if *groupLies {
-		kinds = append(kinds, simnet.LieSignature, simnet.LieSchedule)
-	}
+	kinds := []simnet.Lie{simnet.LieVote, simnet.LieGarbage, simnet.LieSignature, simnet.LieSchedule}
 	kind := kinds[g.rng.IntN(len(kinds))]
 	g.note("%s tells lie %d", upName(i), kind)
 	g.net.Upstream(i).Lie(kind)

@@ -15,8 +15,6 @@ import (
 
 var groupSeeds = flag.Int("group.seeds", groupSchedules, "how many seeded schedules TestGroupSchedules runs")
 
-var groupLies = flag.Bool("group.lies", false, "upstreams also tell lies that only a node can see through")
-
 var groupFirst = flag.Uint64("group.first", 1, "the first seed")
 
 // groupSeason is how many schedules one group lives through, one after another.

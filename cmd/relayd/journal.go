@@ -131,6 +131,10 @@ func (j *journal) tell(r relay.Record) {
 		j.log.Info("failover mode", "mode", r.Text, "configured", j.cfg.Failover.Mode)
 	case relay.Unresolved:
 		j.log.Warn("mark unresolved", "height", b.ID.Num(), "id", b.ID.Short(), "source", r.Name, "why", r.Text)
+	case relay.SetAside:
+		j.log.Warn("block set aside", "height", b.Num(), "id", b.ID.Short(), "producer", b.Producer.String(), "upstream", r.Name, "why", r.Text)
+	case relay.Readmitted:
+		j.log.Info("block not set aside any more", "height", b.Num(), "id", b.ID.Short(), "upstream", r.Name, "why", r.Text)
 	case relay.VoteConflict:
 		j.log.Error("two live nodes hold one finalizer key", "height", b.Num(), "source", r.Name,
 			"remedy", "give each finalizer host its own key, or stop one of them")
@@ -156,6 +160,8 @@ func (j *journal) measure(r relay.Record) {
 		j.metrics.Refused(r.Reason.String())
 	case relay.Missed:
 		j.metrics.SlotsMissed(1)
+	case relay.SetAside:
+		j.metrics.SetAside(r.Name)
 	case relay.ActiveChange:
 		j.metrics.ActiveSwitch()
 	case relay.Leading:
@@ -226,6 +232,11 @@ func (j *journal) event(r relay.Record) (control.Event, bool) {
 		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: "two live nodes hold one finalizer key"}, true
 	case relay.Equivocation:
 		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: "a replica signed two blocks on one parent"}, true
+	case relay.SetAside:
+		return control.Event{
+			Kind: control.KindAlarm, Peer: r.Name, Num: b.Num(), BlockID: b.ID.String(),
+			Text: fmt.Sprintf("block %d of %s is kept from the replicas: %s", b.Num(), r.Name, r.Text),
+		}, true
 	case relay.Unresolved:
 		return control.Event{Kind: control.KindAlarm, Source: r.Name, Text: r.Text}, true
 	}

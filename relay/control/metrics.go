@@ -30,6 +30,7 @@ type Metrics struct {
 	gate, lead, diskWrite                   prometheus.Histogram
 
 	forwarded, refused, failovers counters
+	setAside                      counters
 	votesDropped, transactions    counters
 	replicas, upstreams           gauges
 	peerRTT, clockOffset          gauges
@@ -65,6 +66,8 @@ func NewMetrics(version string) *Metrics {
 	m.gate = m.histogram("gate_seconds", "From a replica's block having been read to its being queued for the upstreams.", gateBuckets())
 	m.lead = m.histogram("block_lead_seconds", "How long before its slot time a block of ours left; negative: after it.", leadBuckets())
 	m.missed = m.counter("slots_missed_total", "Slots of ours that passed without a block of ours.")
+
+	m.setAside = m.counterVec("set_aside_total", "Times a block was kept from the replicas, since one hung up after it and no source but this upstream had it.", "upstream")
 
 	m.failovers = m.counterVec("failovers_total", "Leaderships this member won, by cause.", "cause")
 	m.activeSwitches = m.counter("active_switches_total", "Times another replica was made active.")

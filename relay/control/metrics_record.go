@@ -115,6 +115,13 @@ func (m *Metrics) Failover(cause string) {
 	}
 }
 
+// SetAside counts a block kept from the replicas that this upstream alone has told.
+func (m *Metrics) SetAside(upstream string) {
+	if m != nil {
+		m.setAside.add(upstream, 1)
+	}
+}
+
 // ActiveSwitch counts another replica being made active.
 func (m *Metrics) ActiveSwitch() {
 	if m != nil {

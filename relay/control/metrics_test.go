@@ -79,6 +79,7 @@ func record(m *control.Metrics) {
 	m.Group(true, true, 41)
 	m.Failover("election")
 	m.ActiveSwitch()
+	m.SetAside("seed1:9876")
 	m.Replicas(1, 2, 0, 0, 1)
 	m.Upstreams(2, 0, 0, 1)
 	m.Peer("us-1", 78*time.Millisecond, -3*time.Millisecond)

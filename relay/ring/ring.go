@@ -32,6 +32,13 @@ type Entry struct {
 	Public bool
 	// Seen is the owner's ordinal of when the block became known.
 	Seen uint64
+	// Teller is the upstream that told the block first; 0: not known. Vouched: a
+	// second one has it, or a replica.
+	Teller  uint8
+	Vouched bool
+	// Shown: it has been given to a replica. Held: it, or an ancestor, is kept
+	// from those that lack it.
+	Shown, Held bool
 
 	has  Peers
 	next *Entry // another block of the same height

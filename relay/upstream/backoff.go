@@ -16,8 +16,9 @@ const stable = 10 * time.Second
 type cause struct {
 	name         string
 	first, limit time.Duration
-	alarm        bool   // someone has to change something: said loudly, each time
-	hint         string // what to look at
+	grudge       time.Duration // how long a connection must last for it to be forgotten; 0: stable
+	alarm        bool          // someone has to change something: said loudly, each time
+	hint         string        // what to look at
 }
 
 var (
@@ -55,6 +56,10 @@ var (
 		name: "forked", first: 5 * time.Minute, limit: 5 * time.Minute, alarm: true,
 		hint: "the peer's irreversible blocks are not ours: one side is on a dead fork",
 	}
+	causeLied = cause{
+		name: "lies", first: 10 * time.Second, limit: 5 * time.Minute, grudge: time.Hour,
+		hint: "replicas hang up on blocks that this peer alone sends: ask its operator, or take another",
+	}
 	causeSelf = cause{
 		name: "self", first: 5 * time.Minute, limit: 5 * time.Minute, alarm: true,
 		hint: "this upstream address leads back to a relay",
@@ -73,6 +78,8 @@ func causeOf(err error) cause {
 		return causeChain
 	case errors.Is(err, ErrOwnHandshake):
 		return causeSelf
+	case errors.Is(err, ErrLied):
+		return causeLied
 	case errors.Is(err, ErrClosedEarly):
 		return causeShut
 	case errors.Is(err, ErrHandshakeTimeout):
@@ -113,7 +120,7 @@ type backoff struct {
 // next is the time to wait before trying again: doubled with each failure of the same kind up to the limit, and spread
 // by a quarter to both sides so that relays which lost a peer together do not come back together.
 func (b *backoff) next(c cause, lasted time.Duration) time.Duration {
-	if c.name != b.name || lasted >= stable {
+	if c.name != b.name || lasted >= max(stable, c.grudge) {
 		b.name, b.tries = c.name, 0
 	}
 	d := c.limit

@@ -31,6 +31,8 @@ var (
 	ErrMessage = errors.New("malformed message")
 	// ErrFlood is returned when the peer sends handshakes and notices faster than any nodeos.
 	ErrFlood = errors.New("too many handshakes and notices")
+	// ErrLied is the reason for closing a peer that alone has told blocks over which replicas hung up.
+	ErrLied = errors.New("peer sent blocks that no other has and that replicas hung up on")
 	// ErrSlow is returned when the peer has not taken what is queued for it, so that a handshake found no room.
 	ErrSlow = errors.New("peer does not read")
 

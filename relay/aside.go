@@ -1,0 +1,303 @@
+package relay
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/quarantine"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// tellerOf is an upstream as a teller of blocks.
+func tellerOf(p *upstream.Peer) quarantine.Teller { return quarantine.Teller(p.Index() + 1) }
+
+// told notes that an upstream has e, and so every ancestor. A second upstream
+// makes a block credible.
+func (h *hub) told(e *ring.Entry, t quarantine.Teller) {
+	freed := false
+	for a := e; a != nil && !a.Vouched && a.Teller != t; a = h.ring.Parent(a) {
+		if a.Teller == 0 {
+			a.Teller = t // until now on the word of another relay
+			continue
+		}
+		freed = h.believe(a) || freed
+	}
+	if freed {
+		h.readmit()
+	}
+}
+
+// credit notes that a replica or a finalizer host of ours has e, and so every
+// ancestor: it has checked them.
+func (h *hub) credit(e *ring.Entry) {
+	freed := false
+	for a := e; a != nil && !a.Vouched; a = h.ring.Parent(a) {
+		freed = h.believe(a) || freed
+	}
+	if freed {
+		h.readmit()
+	}
+}
+
+// creditParent is credit for what a block of a replica of ours builds on.
+func (h *hub) creditParent(e *ring.Entry) {
+	if p := h.ring.Parent(e); p != nil {
+		h.credit(p)
+	}
+}
+
+// believe makes a block credible for good. It reports whether it was set aside.
+func (h *hub) believe(e *ring.Entry) bool {
+	e.Vouched = true
+	if !h.aside.Release(e.Block.ID) {
+		return false
+	}
+	h.record(Record{Kind: Readmitted, Block: e.Block, Name: h.tellerName(e.Teller), Text: "another source has it"})
+	return true
+}
+
+// hungUp judges the blocks on trial after a replica closed its connection: those
+// that it had got, and that one upstream alone has told, are set aside. For a
+// replica of another relay p is the link to that.
+func (h *hub) hungUp(p ring.Peer, replica string) {
+	now := time.Now()
+	var last *ring.Entry
+	var suspects []*ring.Entry
+	news := 0
+	h.aside.OnTrial(now, func(id wire.ID) {
+		e := h.ring.Get(id)
+		if e == nil || e.Vouched || len(e.Origins) != 0 || !e.Has(p) {
+			return
+		}
+		last, suspects = e, append(suspects, e)
+		if h.aside.Accuse(id, e.Teller, now) {
+			news++
+		}
+	})
+	if last == nil {
+		return
+	}
+	for _, e := range suspects {
+		if e.Teller == last.Teller {
+			h.aside.Blame(e.Block.ID, e == last, h.borne(e, p))
+		}
+	}
+	if news > 0 {
+		h.markAside()
+		h.record(Record{
+			Kind: SetAside, Block: last.Block, Name: h.tellerName(last.Teller),
+			Text: fmt.Sprintf("%s hung up after it, and no other source has it", replica),
+		})
+	}
+	if h.borne(last, p) {
+		return
+	}
+	if u := h.upstreamOf(last.Teller); u != nil && h.aside.Lied(last.Teller) && h.others(last.Teller) {
+		u.conn.Close(upstream.ErrLied)
+	}
+}
+
+// borne reports whether a replica other than p that has the block is still there.
+func (h *hub) borne(e *ring.Entry, p ring.Peer) bool {
+	for _, r := range h.replicaSet {
+		if r.number != p && !r.muted && e.Has(r.number) {
+			return true
+		}
+	}
+	for _, s := range h.sources {
+		if s.local == nil && s.home != nil && e.Seen > s.fed && e.Has(s.home.number) {
+			return true
+		}
+	}
+	return false
+}
+
+// others reports whether an upstream other than t is connected.
+func (h *hub) others(t quarantine.Teller) bool {
+	for _, u := range h.upSet {
+		if u.teller != t {
+			return true
+		}
+	}
+	return false
+}
+
+func (h *hub) upstreamOf(t quarantine.Teller) *upPeer {
+	for _, u := range h.upSet {
+		if u.teller == t {
+			return u
+		}
+	}
+	return nil
+}
+
+// tellerName is the address of an upstream; of what this relay was told by
+// another one it is not known.
+func (h *hub) tellerName(t quarantine.Teller) string {
+	if t == 0 || int(t) > len(h.cfg.Upstream.Peers) {
+		return "the leader"
+	}
+	return h.cfg.Upstream.Peers[t-1]
+}
+
+// reviewAside gives blocks another chance that are set aside when nothing else
+// comes.
+func (h *hub) reviewAside(now time.Time) {
+	if h.aside.Known() == 0 {
+		return
+	}
+	out := h.aside.Forget(func(id wire.ID) bool { return h.ring.Get(id) != nil })
+	h.aside.Due(now, h.others, h.built, func(id wire.ID) {
+		e := h.ring.Get(id)
+		e.Shown, out = false, true
+		h.record(Record{Kind: Readmitted, Block: e.Block, Name: h.tellerName(e.Teller), Text: "nothing else has come: it is tried again"})
+	})
+	if out {
+		h.markAside()
+		h.offerAll()
+	}
+}
+
+// built reports whether the network has told a child of the block.
+func (h *hub) built(id wire.ID) (found bool) {
+	h.ring.At(id.Num()+1, func(e *ring.Entry) bool {
+		found = e.Block.Previous == id && e.Network
+		return !found
+	})
+	return found
+}
+
+// credible reports whether a block is known from more than one upstream: a
+// replica has it, or it is ours. Of a lie other upstreams would think that it
+// comes from here, and a mark moved to it bars its height for our own blocks.
+func (h *hub) credible(e *ring.Entry) bool {
+	return e.Vouched || e.Emitted || len(e.Origins) != 0
+}
+
+// believable returns e or its nearest ancestor to build on: credible, or from the
+// only upstream that there is.
+func (h *hub) believable(e *ring.Entry) *ring.Entry {
+	mark := wire.ID(h.gate.State().Mark.Last)
+	for e != nil && !h.credible(e) && e.Block.ID != mark && h.others(e.Teller) {
+		e = h.ring.Parent(e)
+	}
+	return e
+}
+
+// readmit gives everyone what has become credible.
+func (h *hub) readmit() {
+	for _, e := range h.markAside() {
+		for _, r := range h.replicaSet {
+			h.tellReplica(r, e)
+		}
+	}
+	h.offerAll()
+}
+
+// offerAll brings everyone to the front of the chain.
+func (h *hub) offerAll() {
+	front := h.front()
+	if front == nil {
+		return
+	}
+	for _, k := range h.linkSet {
+		h.supply(&k.peer, front)
+	}
+	for _, r := range h.replicaSet {
+		h.catchUp(r)
+	}
+	if h.lead != nil {
+		h.align()
+	}
+}
+
+// markAside works out anew which public blocks are set aside with what they
+// build on, and what the head of the rest is. It returns those that no longer are.
+func (h *hub) markAside() (freed []*ring.Entry) {
+	tip := h.ring.Tip()
+	if tip == nil {
+		return nil
+	}
+	var head *ring.Entry
+	for num := h.lowest(tip); num <= tip.Block.Num(); num++ {
+		h.ring.At(num, func(e *ring.Entry) bool {
+			if !e.Public {
+				return true
+			}
+			was := e.Held
+			e.Held = h.heldBy(e)
+			if was && !e.Held {
+				freed = append(freed, e)
+			}
+			if !e.Held && (head == nil || h.better(e, head) || e.Seen < head.Seen && !h.better(head, e)) {
+				head = e
+			}
+			return true
+		})
+	}
+	if head != nil {
+		h.headID = head.Block.ID
+	}
+	return freed
+}
+
+// lowest is where the ring begins, as far as its span reaches.
+func (h *hub) lowest(tip *ring.Entry) uint32 {
+	span := min(tip.Block.Num(), uint32(h.cfg.RingBlocks))
+	return max(h.ring.Lowest(), tip.Block.Num()-span)
+}
+
+// heldBy reports whether a public block is set aside, for itself or for its
+// parent.
+func (h *hub) heldBy(e *ring.Entry) bool {
+	if h.aside.Len() == 0 {
+		return false
+	}
+	parent := h.ring.Parent(e)
+	return h.aside.Holds(e.Block.ID) || parent != nil && parent.Held
+}
+
+// keptFrom reports whether e must not be given to the replica: it, or what it
+// builds on and the replica lacks, is set aside. A replica that has taken the
+// block in question goes on from there.
+func (h *hub) keptFrom(r *replica, e *ring.Entry) bool {
+	for ; e != nil && e.Held; e = h.ring.Parent(e) {
+		if e.Has(r.number) {
+			return false
+		}
+		if h.aside.Holds(e.Block.ID) {
+			return true
+		}
+	}
+	return false
+}
+
+// front returns the highest public block that is not set aside: what replicas
+// are brought to. nil when there is none.
+func (h *hub) front() *ring.Entry {
+	tip := h.ring.Tip()
+	if tip == nil || !tip.Held {
+		return tip
+	}
+	lowest := h.lowest(tip)
+	for num := tip.Block.Num(); num >= lowest && num > 0; num-- {
+		var front *ring.Entry
+		h.ring.At(num, func(e *ring.Entry) bool {
+			if e.Public && !e.Held {
+				front = e // the ring lists the newest first: keep the oldest
+			}
+			return true
+		})
+		if front != nil {
+			return front
+		}
+	}
+	return nil
+}
+
+// isHangUp reports whether a connection ended because the other side closed it.
+func isHangUp(err error) bool { return errors.Is(err, conn.ErrPeerClosed) }
