@@ -11,7 +11,8 @@ const (
 	cacheLimit  = 30              // unlinkable blocks kept by Leap 5 and Spring 1.0
 	futureLimit = 7 * time.Second // how far ahead a producer node takes blocks
 
-	burst = 100 * time.Millisecond // what comes within this was sent before, and held back on its way
+	burst    = 100 * time.Millisecond // what comes within this was sent before, and held back on its way
+	heldBack = 1                      // slots after its time at which a block was held back as well
 )
 
 // onBlock is a block frame from a peer (net_plugin.cpp:3016-3090).
@@ -28,9 +29,11 @@ func (n *Node) onBlock(p *peer, payload []byte) {
 	p.lastBlock = time.Now()
 	// A block that is final or too late to matter is dropped unread: bytes that a
 	// broken network held back for long arrive so, and link to nothing any more.
-	// The last of them may be above what is final by now: they come with their parents.
+	// The last of them may be above what is final by now: they come with their parents,
+	// or long after their time, when the parent has come before the network broke.
 	now := time.Now()
-	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && now.Sub(p.tailAt) < burst
+	held := now.Sub(p.tailAt) < burst || now.Sub(n.chain.Clock.TimeOf(b.Slot)) > heldBack*n.chain.Clock.Length
+	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && held
 	if linked {
 		p.tail, p.tailAt = b.ID, now
 	}

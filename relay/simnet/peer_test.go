@@ -53,6 +53,49 @@ func TestUnlinkableBlocksClose(t *testing.T) {
 	})
 }
 
+// The rest of a branch that a node has dropped meanwhile is a breach when it comes in time, and none when it comes late: a
+// broken network has held it back, and when it was sent its parent was there.
+func TestRestOfADroppedBranch(t *testing.T) {
+	for name, tt := range map[string]struct{ late, want int }{"in time": {-1, 1}, "late": {2, 0}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, mem := start(t, simnet.Config{History: 50, NoSignatures: true})
+				// Our round, which nobody fills: the branch may be the higher one without being the better.
+				now := func() wire.Slot { return w.Chain.Clock.SlotAt(time.Now()) }
+				for time.Sleep(13 * time.Second); now()%12 != 0 || w.Chain.ProducerAt(now()+1).String() != "bpa"; {
+					time.Sleep(wire.SlotInterval)
+				}
+				d := dialDummy(t, w, mem, "relay", wire.Version9)
+				root, _ := w.Upstream(0).View()
+				blocks := w.Upstream(0).Blocks()
+				b := blocks[root.Root.Num()-blocks[0].Num()]
+				claim := b.Claim
+				const before = 22
+				for i := range before + 1 {
+					next, err := w.Chain.Child(b, b.Slot+1, claim, "another branch")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if b = next; i == before {
+						time.Sleep(time.Until(b.Slot.Time().Add(time.Duration(tt.late) * wire.SlotInterval).Add(time.Millisecond)))
+					}
+					if _, err := d.conn.Write(b.Frame()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(100 * time.Millisecond)
+				v, _ := w.Upstream(0).View()
+				if v.Root.Num() >= b.Num() {
+					t.Fatalf("root %s: the block came too late to tell anything", v.Root)
+				}
+				if got := w.Report().Unlinked; got != tt.want {
+					t.Errorf("the oracle counts %d unlinked blocks, want %d", got, tt.want)
+				}
+			})
+		})
+	}
+}
+
 // Bytes that break the rules close the connection at once.
 func TestInvalidInputCloses(t *testing.T) {
 	for name, make := range map[string]func(w *simnet.Network) []byte{
