@@ -301,3 +301,19 @@ func TestWriteTimes(t *testing.T) {
 		}
 	})
 }
+
+// TestWriteTimesOfFew takes one slow write of a few for an accident, and two for the disk.
+func TestWriteTimesOfFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, faults := open(t)
+		for i, test := range []struct{ takes, p99 time.Duration }{{3, 3}, {97, 3}, {2, 3}, {90, 90}} {
+			faults.Slow(test.takes * time.Millisecond)
+			if err := s.Logs().StoreLogs(entries(1, uint64(i+1))); err != nil {
+				t.Fatal(err)
+			}
+			if got := s.WriteTimes().P99; got != test.p99*time.Millisecond {
+				t.Errorf("p99 of %d writes is %s, want %dms", i+1, got, test.p99)
+			}
+		}
+	})
+}

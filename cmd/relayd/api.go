@@ -99,10 +99,13 @@ func (a api) Blocks(limit int) []control.Block {
 		}
 		if b.Emitted {
 			c.State = control.BlockForwarded
+			if slices.Contains(a.m.cfg.Downstream.Observers, c.Source) {
+				c.Source = "" // it brought here what another member sent
+			}
 		}
 		out = append(out, c)
 	}
-	out = append(out, a.m.journal.refusals()...)
+	out = a.m.journal.completed(out)
 	slices.SortStableFunc(out, func(x, y control.Block) int { return cmp.Compare(y.Num, x.Num) })
 	return out[:min(len(out), limit)]
 }

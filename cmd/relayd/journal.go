@@ -20,6 +20,9 @@ const (
 	// recentRefusals is how many of them are refusals: those come by the round,
 	// and must not crowd out the rest.
 	recentRefusals = 24
+	// changeExplains is for how long after a change standbys may still sign:
+	// nodeos stops 6 s after the last vote it heard.
+	changeExplains = 10 * time.Second
 	// eventBacklog bounds the events waiting for the API.
 	eventBacklog = 256
 )
@@ -39,6 +42,7 @@ type journal struct {
 	recent   []control.Event // newest last, but refusals
 	refused  []control.Event // newest last
 	round    round
+	blocks   blockLog
 	active   string
 	sent     sent
 	listener chan control.Event
@@ -186,8 +190,10 @@ func (j *journal) count(r relay.Record) {
 		}
 		j.sent = sent{id: r.Block.ID, at: r.At}
 		j.round.forwarded(r, j.clock)
+		j.blocks.forwarded(r)
 	case relay.Refused:
 		j.counters.Refused++
+		j.blocks.refuse(r, j.clock)
 	case relay.Missed:
 		j.counters.Missed++
 		j.round.missed(r.Block.Slot, j.clock)
@@ -248,7 +254,7 @@ func (j *journal) steppedDown(d control.StepDown) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := control.Event{Kind: control.KindStepDown, Time: time.Now(), Node: j.cfg.Node, From: d.From, To: d.To, TookMS: d.TookMS, GapMS: d.GapMS, Lost: d.Lost}
-	j.recent = append(j.recent, e)
+	j.recent = keepLast(j.recent, e, recentEvents)
 	if j.listener != nil {
 		select {
 		case j.listener <- e:
@@ -276,25 +282,25 @@ func keepLast(list []control.Event, e control.Event, n int) []control.Event {
 	return list[max(0, len(list)-n):]
 }
 
-// refusals are the last refused blocks, the newest first.
-func (j *journal) refusals() []control.Block {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	out := make([]control.Block, 0, len(j.refused))
-	for _, e := range slices.Backward(j.refused) {
-		out = append(out, control.Block{
-			Num: e.Num, ID: e.BlockID, Slot: e.Slot, SlotTime: j.clock.TimeOf(wire.Slot(e.Slot)),
-			State: control.BlockRefused, Source: e.Source, Reason: e.Reason, Seen: e.Time,
-		})
+// explained are the refusals of which it is still known what went before. A change of the leader or of the active replica explains those
+// of the next seconds, and without it they look like a replica that does not obey. j.mu is held.
+func (j *journal) explained() []control.Event {
+	if len(j.recent) < recentEvents {
+		return j.refused // all is known
 	}
-	return out
+	from := j.recent[0].Time.Add(changeExplains)
+	i := slices.IndexFunc(j.refused, func(e control.Event) bool { return !e.Time.Before(from) })
+	if i < 0 {
+		return nil
+	}
+	return j.refused[i:]
 }
 
 // snapshot is what status shows of the journal.
 func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, last sent) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	events = slices.Concat(j.recent, j.refused)
+	events = slices.Concat(j.recent, j.explained())
 	slices.SortStableFunc(events, func(a, b control.Event) int { return b.Time.Compare(a.Time) })
 	return j.counters, events, j.round.view(now), j.sent
 }

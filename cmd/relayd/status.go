@@ -13,7 +13,6 @@ import (
 	"github.com/thinrelay/thinrelay/cluster/members"
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/control"
-	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 )
 
@@ -134,17 +133,9 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 		}
 	}
 	if g.Leader != m.cfg.Node {
-		if lead, ok := decodeNote(notes[g.Leader]); ok {
-			s.Upstreams, s.Active = lead.Upstreams, lead.Active
-			age := noteAge(notes[g.Leader], n.At).Milliseconds()
-			if s.Quorum.OK && age < staleAfter.Milliseconds() {
-				s.Quorum.Have = max(s.Quorum.Have, lead.Quorum.Have) // a follower hears of itself and the leader only
-			}
-			for i := range s.Upstreams {
-				s.Upstreams[i].AgeMS = age
-			}
-		}
+		fromLeader(s, notes[g.Leader], n.At)
 	}
+	nameSource(s, n)
 	for i := range s.Members {
 		for j := range s.Members[i].Replicas {
 			r := &s.Members[i].Replicas[j]
@@ -160,6 +151,52 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 		}
 		return cmp.Compare(a.Name, b.Name)
 	})
+}
+
+// fromLeader takes over what only the leader knows.
+func fromLeader(s *control.Status, told relay.Note, now time.Time) {
+	lead, ok := decodeNote(told)
+	age := noteAge(told, now)
+	if ok {
+		s.Upstreams, s.Active = lead.Upstreams, lead.Active
+		for i := range s.Upstreams {
+			s.Upstreams[i].AgeMS = age.Milliseconds()
+		}
+	}
+	// A follower hears of itself and the leader only.
+	switch {
+	case !s.Quorum.OK:
+	case ok && age < staleAfter && lead.Member.Role == control.RoleLeader:
+		s.Quorum.Have = max(s.Quorum.Have, lead.Quorum.Have)
+	default: // it leads since a moment ago: whoever was heard lately has not gone by that
+		s.Quorum.Have = max(s.Quorum.Have, heard(s.Members))
+	}
+}
+
+// heard counts the voters that were heard lately.
+func heard(list []control.Member) (n int) {
+	for _, o := range list {
+		if !o.Stale && (o.Role == control.RoleLeader || o.Role == control.RoleFollower) {
+			n++
+		}
+	}
+	return n
+}
+
+// nameSource names the source of the last block where it is connected to another member.
+func nameSource(s *control.Status, n relay.Status) {
+	source := n.State.Mark.Source
+	if s.Forwarded == nil || source == [32]byte{} || s.Forwarded.Source != short(source) {
+		return
+	}
+	for _, o := range s.Members {
+		for _, r := range o.Replicas {
+			if r.NodeID == short(source) {
+				s.Forwarded.Source = r.Name
+				return
+			}
+		}
+	}
 }
 
 // ownNote is what this member tells about itself.
@@ -295,79 +332,4 @@ func noteAge(n relay.Note, now time.Time) time.Duration { return n.Age + now.Sub
 
 func decodeNote(n relay.Note) (out note, ok bool) {
 	return out, n.Body != nil && json.Unmarshal(n.Body, &out) == nil
-}
-
-// share keeps the others informed, and the gauges current, until ctx ends.
-func (m *member) share(ctx context.Context) error {
-	tick := time.NewTicker(noteEvery)
-	defer tick.Stop()
-	var probed time.Time
-	for {
-		if now := time.Now(); now.Sub(probed) >= probeEvery || m.group.Status().Role == "leader" {
-			probed = now
-			m.probe(ctx)
-		}
-		if n, ok := m.node.Status(ctx); ok {
-			g := m.group.Status()
-			if body, err := json.Marshal(m.ownNote(n, g)); err == nil {
-				m.node.Share(ctx, body)
-			}
-			m.gauges(n, g)
-			m.announce(localReplicas(n))
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// noteEvery is how often a member tells about itself.
-const noteEvery = 500 * time.Millisecond
-
-func localReplicas(n relay.Status) (names []string) {
-	for _, r := range n.Replicas {
-		if r.Addr != "" {
-			names = append(names, r.Name)
-		}
-	}
-	return names
-}
-
-// gauges sets the metrics that are not counted by the journal.
-func (m *member) gauges(n relay.Status, g cluster.Status) {
-	m.metrics.Group(g.Role == "leader", g.Quorum, g.Term)
-	m.metrics.MarkHeight(n.State.Mark.Height())
-	var active, standby, behind, syncing, observer int
-	for _, r := range n.Replicas {
-		switch {
-		case r.Addr == "":
-		case r.Observer:
-			observer++
-		case r.Syncing:
-			syncing++
-		case r.Behind:
-			behind++
-		case r.Active || n.Mode == director.Passive:
-			active++
-		default:
-			standby++
-		}
-	}
-	m.metrics.Replicas(active, standby, behind, syncing, observer)
-	var ok, connecting, refused, unreachable int
-	for _, u := range m.upstreams(n) {
-		switch u.State {
-		case control.UpstreamConnected:
-			ok++
-		case control.UpstreamRefused:
-			refused++
-		case control.UpstreamUnreachable:
-			unreachable++
-		default:
-			connecting++
-		}
-	}
-	m.metrics.Upstreams(ok, connecting, refused, unreachable)
 }

@@ -51,8 +51,12 @@ const (
 // /readyz all follow it.
 func (s *Status) Assess() {
 	s.assessGroup()
+	var highest uint32
 	for i := range s.Members {
-		s.assessMember(&s.Members[i])
+		highest = max(highest, s.Members[i].Mark)
+	}
+	for i := range s.Members {
+		s.assessMember(&s.Members[i], highest)
 	}
 	slices.SortStableFunc(s.Problems, func(a, b Problem) int { return cmp.Compare(b.Level.rank(), a.Level.rank()) })
 	s.Health = HealthOK
@@ -152,7 +156,7 @@ func (s *Status) assessReplicas() {
 	}
 }
 
-func (s *Status) assessMember(m *Member) {
+func (s *Status) assessMember(m *Member, highest uint32) {
 	switch m.Role {
 	case RoleUnreachable:
 		s.problem(HealthDegraded, "member_unreachable", m.Name,
@@ -169,6 +173,10 @@ func (s *Status) assessMember(m *Member) {
 		if m.Upstream == string(UpstreamUnreachable) {
 			s.problem(HealthDegraded, "upstream_unreachable", m.Name, "reaches no upstream, could not lead",
 				"check upstream.peers and the way out of this host")
+		}
+		if m.Mark == 0 && highest > 0 {
+			s.problem(HealthDegraded, "no_mark", m.Name, "does not know the last forwarded block yet",
+				"wait a moment: after a start it takes over the group's log; if it stays so, read its log")
 		}
 	}
 	if m.Stale {

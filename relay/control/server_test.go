@@ -173,6 +173,22 @@ func TestReadyz(t *testing.T) {
 	}
 }
 
+// TestMemberWithoutMark does not count a member that has just started for well before it has taken over the log.
+func TestMemberWithoutMark(t *testing.T) {
+	st := sampleStatus()
+	st.Members[2].Mark = 0
+	if st.Assess(); st.Health != control.HealthDegraded || st.Problems[0].Code != "no_mark" || st.Problems[0].Node != "ap-1" {
+		t.Errorf("%s %+v, want degraded by no_mark of ap-1", st.Health, st.Problems)
+	}
+	st = sampleStatus()
+	for i := range st.Members {
+		st.Members[i].Mark = 0 // nothing was forwarded yet
+	}
+	if st.Assess(); st.Health != control.HealthNotice {
+		t.Errorf("%s %+v, want the notice of its clock alone", st.Health, st.Problems)
+	}
+}
+
 // TestStepDownWaits keeps a hand-over out of our round unless told otherwise.
 func TestStepDownWaits(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -72,6 +72,12 @@ func rotating(lose int) *fakeNode {
 	n.status = func(int) control.Status {
 		s := sample()
 		s.Leader = names[leads]
+		for i := range s.Members {
+			s.Members[i].Upstream = "reachable"
+			if s.Members[i].Name == s.Leader {
+				s.Members[i].Upstream = "2 connected"
+			}
+		}
 		return s
 	}
 	n.stepDown = func(string) (control.StepDown, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,13 +104,20 @@ func (d *drill) settle(ctx context.Context, last control.StepDown) error {
 	defer cancel()
 	for {
 		st, err := d.app.status(ctx)
-		if err == nil && st.Term >= last.Term && st.Leader != "" && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
+		if err == nil && st.Term >= last.Term && leads(st) && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
 			return nil
 		}
 		if err := pause(ctx, d.app.pollEvery); err != nil {
 			return err
 		}
 	}
+}
+
+// leads says that the leader has begun to lead, by its own word.
+func leads(st control.Status) bool {
+	return slices.ContainsFunc(st.Members, func(m control.Member) bool {
+		return m.Name == st.Leader && strings.HasSuffix(m.Upstream, " connected")
+	})
 }
 
 // reportDrill prints the report, also that of a drill cut short.

@@ -25,6 +25,8 @@ func renderHead(st control.Status, colours bool) string {
 	}
 	quorum, tone := fmt.Sprintf("%d/%d", st.Quorum.Have, st.Quorum.Total), green
 	switch {
+	case st.Quorum.Total == 0:
+		quorum, tone = "none yet", red
 	case !st.Quorum.OK:
 		quorum, tone = quorum+" LOST", red
 	case st.Quorum.Have < st.Quorum.Total:

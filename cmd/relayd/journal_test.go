@@ -1,0 +1,85 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/gate"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// diary is a journal, and what is told to it from a moment on.
+type diary struct {
+	*journal
+	from time.Time
+}
+
+func newDiary() diary {
+	return diary{newJournal(DefaultConfig(), control.NewMetrics("test"), hclog.NewNullLogger(), parts{}), time.Date(2026, 11, 25, 1, 0, 0, 0, time.UTC)}
+}
+
+func (d diary) tell(after time.Duration, r relay.Record) {
+	r.At = d.from.Add(after)
+	d.observe(r)
+}
+
+// TestRefusalsWithoutCause drops refusals from status when it is forgotten what explains them: a few hand-overs crowded out the start of the
+// group, in which every replica signs, and preflight blamed the standbys for it.
+func TestRefusalsWithoutCause(t *testing.T) {
+	d := newDiary()
+	refusals := func() (n int) {
+		_, events, _, _ := d.snapshot(0)
+		for _, e := range events {
+			if e.Kind == control.KindRefused {
+				n++
+			}
+		}
+		return n
+	}
+	d.tell(0, relay.Record{Kind: relay.Leading, Term: 2})
+	d.tell(time.Second, relay.Record{Kind: relay.Refused, Name: "nodeos-b", Reason: gate.Height})
+	if got := refusals(); got != 1 {
+		t.Errorf("%d refusals beside what explains them, want 1", got)
+	}
+	for i := range recentEvents {
+		d.tell(20*time.Second+time.Duration(i), relay.Record{Kind: relay.UpstreamUp, Name: "seed1:9876"})
+	}
+	if got := refusals(); got != 0 {
+		t.Errorf("%d refusals without what explains them, want none", got)
+	}
+	d.tell(time.Minute, relay.Record{Kind: relay.Refused, Name: "nodeos-b", Reason: gate.Height})
+	if got := refusals(); got != 1 {
+		t.Errorf("%d refusals long after a change, want 1", got)
+	}
+}
+
+// TestBlocksCompleted adds to the node's list when blocks left and from whom, and those that were refused.
+func TestBlocksCompleted(t *testing.T) {
+	d := newDiary()
+	bpa, err := wire.ParseName("bpa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slot := d.clock.SlotAt(d.from) + 1
+	id := wire.ID{0, 0, 0, 7, 1}
+	d.tell(100*time.Millisecond, relay.Record{Kind: relay.Forwarded, Block: wire.Block{ID: id, Slot: slot, Producer: bpa}, Name: "nodeos-a", Lead: 400 * time.Millisecond})
+	d.tell(600*time.Millisecond, relay.Record{Kind: relay.Refused, Block: wire.Block{ID: wire.ID{0, 0, 0, 7, 2}, Slot: slot, Producer: bpa}, Name: "nodeos-b", Reason: gate.Height})
+
+	got := d.completed([]control.Block{{ID: id.String(), State: control.BlockForwarded, Source: "fin-1"}, {ID: "aa", State: control.BlockNetwork}})
+	if len(got) != 3 {
+		t.Fatalf("%d blocks, want 3: %+v", len(got), got)
+	}
+	if b := got[0]; b.Source != "nodeos-a" || b.LeadMS == nil || *b.LeadMS != 400 || !b.Seen.Equal(d.from.Add(100*time.Millisecond)) {
+		t.Errorf("forwarded: %+v", b)
+	}
+	if b := got[1]; b.LeadMS != nil {
+		t.Errorf("not forwarded here: %+v", b)
+	}
+	if b := got[2]; b.Producer != "bpa" || b.State != control.BlockRefused || b.Source != "nodeos-b" || b.LeadMS == nil || *b.LeadMS > 0 || b.Reason != "height" {
+		t.Errorf("refused: %+v", b)
+	}
+}

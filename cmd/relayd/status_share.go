@@ -1,0 +1,87 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// share keeps the others informed, and the gauges current, until ctx ends.
+func (m *member) share(ctx context.Context) error {
+	tick := time.NewTicker(noteEvery)
+	defer tick.Stop()
+	var probed time.Time
+	for {
+		if now := time.Now(); now.Sub(probed) >= probeEvery || m.group.Status().Role == "leader" {
+			probed = now
+			m.probe(ctx)
+		}
+		if n, ok := m.node.Status(ctx); ok {
+			g := m.group.Status()
+			if body, err := json.Marshal(m.ownNote(n, g)); err == nil {
+				m.node.Share(ctx, body)
+			}
+			m.gauges(n, g)
+			m.announce(localReplicas(n))
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// noteEvery is how often a member tells about itself.
+const noteEvery = 500 * time.Millisecond
+
+func localReplicas(n relay.Status) (names []string) {
+	for _, r := range n.Replicas {
+		if r.Addr != "" {
+			names = append(names, r.Name)
+		}
+	}
+	return names
+}
+
+// gauges sets the metrics that are not counted by the journal.
+func (m *member) gauges(n relay.Status, g cluster.Status) {
+	m.metrics.Group(g.Role == "leader", g.Quorum, g.Term)
+	m.metrics.MarkHeight(n.State.Mark.Height())
+	var active, standby, behind, syncing, observer int
+	for _, r := range n.Replicas {
+		switch {
+		case r.Addr == "":
+		case r.Observer:
+			observer++
+		case r.Syncing:
+			syncing++
+		case r.Behind:
+			behind++
+		case r.Active || n.Mode == director.Passive:
+			active++
+		default:
+			standby++
+		}
+	}
+	m.metrics.Replicas(active, standby, behind, syncing, observer)
+	var ok, connecting, refused, unreachable int
+	for _, u := range m.upstreams(n) {
+		switch u.State {
+		case control.UpstreamConnected:
+			ok++
+		case control.UpstreamRefused:
+			refused++
+		case control.UpstreamUnreachable:
+			unreachable++
+		default:
+			connecting++
+		}
+	}
+	m.metrics.Upstreams(ok, connecting, refused, unreachable)
+}
