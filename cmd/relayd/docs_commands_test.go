@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// daemonLine is a command line of relayd, in code or in a comment: its sub-commands, and the rest.
-var daemonLine = regexp.MustCompile(`(?:^|[\s/` + "`" + `])relayd((?: [a-z]+)+)((?: +-[^\n` + "`" + `|;)]*)?)`)
+// daemonLine is a command line of relayd, in code or in a comment, or one for its container: its sub-commands, and the rest.
+var daemonLine = regexp.MustCompile(`(?:^|[\s/` + "`" + `])(?:relayd|run --rm relay)((?: [a-z]+)+)((?: +-[^\n` + "`" + `|;)]*)?)`)
 
 var flagName = regexp.MustCompile(`--([a-z-]+)`)
 
@@ -31,35 +31,78 @@ func TestDocsCommands(t *testing.T) {
 		return ""
 	}
 	found := 0
+	eachDocument(t, func(path, text string) {
+		for _, line := range daemonLine.FindAllStringSubmatch(text, -1) {
+			if strings.TrimSpace(line[2]) == "" {
+				continue // prose
+			}
+			found++
+			words := strings.TrimPrefix(line[1], " relayd") // sudo -u relayd relayd check
+			if problem := known(strings.Fields(words), line[2]); problem != "" {
+				t.Errorf("%s: relayd%s%s: %s", path, line[1], line[2], problem)
+			}
+		}
+	})
+	if found < 12 {
+		t.Errorf("%d command lines found; where are the others?", found)
+	}
+	if known([]string{"run"}, "--confg x") == "" || known([]string{"recovr"}, "") == "" {
+		t.Error("a command line that does not exist is taken for one")
+	}
+}
+
+// makeLine is a call of make: its target and first variable.
+var makeLine = regexp.MustCompile("(?:^|`)make ([a-z0-9-]+)(?: ([A-Z0-9_]+)=)?")
+
+// TestDocsMake finds every call of make in the documentation and the deployment files, in a line of code or in backquotes, and looks for its
+// target and variable.
+func TestDocsMake(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	eachDocument(t, func(path, text string) {
+		code := false
+		for line := range strings.Lines(text) {
+			if strings.HasPrefix(line, "```") {
+				code = !code
+			}
+			for _, call := range makeLine.FindAllStringSubmatch(line, -1) {
+				if !code && call[0][0] != '`' {
+					continue // prose
+				}
+				found++
+				if !strings.Contains(string(makefile), "\n"+call[1]+":") {
+					t.Errorf("%s: make %s: no such target", path, call[1])
+				}
+				if call[2] != "" && !strings.Contains(string(makefile), "\n"+call[2]+" ?=") {
+					t.Errorf("%s: make %s %s=: no such variable", path, call[1], call[2])
+				}
+			}
+		}
+	})
+	if found < 20 {
+		t.Errorf("%d calls of make found; where are the others?", found)
+	}
+}
+
+// eachDocument goes through the pages and files that an operator copies commands from.
+func eachDocument(t *testing.T, look func(path, text string)) {
+	t.Helper()
 	for _, dir := range []string{"../../README.md", "../../docs", "../../deploy"} {
 		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || strings.HasSuffix(path, ".json") || strings.HasSuffix(path, ".png") {
 				return err
 			}
 			text, err := os.ReadFile(path)
-			if err != nil {
-				return err
+			if err == nil {
+				look(path, string(text))
 			}
-			for _, line := range daemonLine.FindAllStringSubmatch(string(text), -1) {
-				if strings.TrimSpace(line[2]) == "" {
-					continue // prose
-				}
-				found++
-				words := strings.TrimPrefix(line[1], " relayd") // sudo -u relayd relayd check
-				if problem := known(strings.Fields(words), line[2]); problem != "" {
-					t.Errorf("%s: relayd%s%s: %s", path, line[1], line[2], problem)
-				}
-			}
-			return nil
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if found < 5 {
-		t.Errorf("%d command lines found; where are the others?", found)
-	}
-	if known([]string{"run"}, "--confg x") == "" || known([]string{"recovr"}, "") == "" {
-		t.Error("a command line that does not exist is taken for one")
 	}
 }
