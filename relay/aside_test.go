@@ -219,6 +219,34 @@ func TestRestartWithOneUpstream(t *testing.T) {
 	}
 }
 
+// A vote that makes two replicas hang up, and that one upstream alone has told
+// while the others come from both, is not handed to the next active replica. The
+// others are.
+func TestBadVoteIsNotReplayed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		r := c.replicas(c.base.id, "a", "b")
+		good, bad := c.base, genesis(100)
+		for _, up := range []*player{c.up, c.evil} {
+			up.vote(1, good.id)
+		}
+		c.evil.vote(2, bad)
+		settle()
+		for _, p := range r {
+			if p.votesFor(good.id) != 1 || p.votesFor(bad) != 1 {
+				t.Errorf("%s has %d and %d votes, want 1 and 1", p.name, p.votesFor(good.id), p.votesFor(bad))
+			}
+		}
+		hangUp(r)
+		p := c.replicas(c.base.id, "c")[0]
+		time.Sleep(time.Second) // it becomes active
+		if p.votesFor(good.id) != 1 || p.votesFor(bad) != 0 {
+			t.Errorf("the next active replica is handed %d good and %d bad votes, want 1 and 0", p.votesFor(good.id), p.votesFor(bad))
+		}
+	})
+}
+
 // An upstream tells lies that only a node can see through, again and again, to
 // relays whose replicas are here, there, or at followers alone. Replicas lose
 // their connections now and then, as it comes back; our rounds go on.

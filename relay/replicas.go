@@ -105,6 +105,9 @@ func (h *hub) replicaDown(r *replica, err error) {
 	h.replicaSet = without(h.replicaSet, r)
 	if isHangUp(err) {
 		h.hungUp(r.number, r.name)
+		if h.hearsVotes(r) {
+			h.votes.doubt(time.Now())
+		}
 	}
 	h.peers.Leave(r.number)
 	h.record(Record{Kind: ReplicaDown, Source: r.id, Name: r.name, Err: err})

@@ -1,11 +1,14 @@
 package relay
 
 import (
+	"bytes"
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/dedup"
 	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/quarantine"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
@@ -44,11 +47,21 @@ type heldVote struct {
 	until  time.Time
 }
 
+// keptVote is a vote of others that is kept for replay.
+type keptVote struct {
+	frame  *wire.Frame // nil: none
+	vote   voteID
+	teller quarantine.Teller
+	twice  bool      // a second upstream has told the same
+	given  time.Time // when replicas last got it
+	blamed int       // replicas that then hung up
+}
+
 // votes is the state of the vote gate.
 type votes struct {
 	seen   *dedup.Window[voteID]
 	keys   *dedup.Monotony[[32]byte, ballot]
-	recent [replayed]*wire.Frame // votes of others, a ring
+	recent [replayed]keptVote // votes of others, a ring
 	next   int
 	held   []heldVote
 	heard  time.Time // when the last vote of others came
@@ -66,14 +79,17 @@ func newVotes() *votes {
 // the active replica and the observers only: that is the vote gate.
 func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 	id, ok := parseVote(f)
-	if !ok || !h.votes.seen.Add(id) {
+	if !ok {
+		return
+	}
+	if !h.votes.seen.Add(id) {
+		h.votes.again(f, id, from.teller)
 		return
 	}
 	h.votes.heard = time.Now()
-	h.votes.remember(f)
-	active := h.dir.Active()
+	h.votes.remember(keptVote{frame: f.Retain(), vote: id, teller: from.teller, given: h.votes.heard})
 	for _, r := range h.replicaSet {
-		if h.mode() == director.Passive || r.observer || r.id == active {
+		if h.hearsVotes(r) {
 			h.tellVote(r, f)
 		}
 	}
@@ -82,6 +98,11 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 			l.conn.Send(conn.Control, f)
 		}
 	}
+}
+
+// hearsVotes reports whether the replica gets the votes of others.
+func (h *hub) hearsVotes(r *replica) bool {
+	return h.mode() == director.Passive || r.observer || r.id == h.dir.Active()
 }
 
 // onOurVote takes a vote by a replica or finalizer node of ours. The leader
@@ -188,31 +209,65 @@ func (v *votes) expire(now time.Time) {
 }
 
 // remember keeps a vote of others for replay.
-func (v *votes) remember(f *wire.Frame) {
-	if old := v.recent[v.next]; old != nil {
+func (v *votes) remember(k keptVote) {
+	if old := v.recent[v.next].frame; old != nil {
 		old.Release()
 	}
-	v.recent[v.next] = f.Retain()
+	v.recent[v.next] = k
 	v.next = (v.next + 1) % replayed
+}
+
+// again notes that a vote has come a second time: from another upstream, and
+// the same to the byte, it is none that one of them has made up.
+func (v *votes) again(f *wire.Frame, id voteID, t quarantine.Teller) {
+	if t == 0 {
+		return
+	}
+	for i := 1; i <= replayed; i++ { // the newest first
+		k := &v.recent[(v.next+replayed-i)%replayed]
+		if k.frame != nil && k.vote == id {
+			k.twice = k.twice || k.teller != t && bytes.Equal(k.frame.Body(), f.Body())
+			return
+		}
+	}
+}
+
+// doubt drops votes that would make one active replica after another hang up:
+// those that one upstream alone has told, while of others there are two, and after
+// which a second replica has hung up now.
+func (v *votes) doubt(now time.Time) {
+	twice := slices.ContainsFunc(v.recent[:], func(k keptVote) bool { return k.twice })
+	for i := range v.recent {
+		k := &v.recent[i]
+		if k.frame == nil || k.twice || now.Sub(k.given) > quarantine.Trial {
+			continue
+		}
+		if k.blamed++; twice && k.blamed >= quarantine.HangUps {
+			k.frame.Release()
+			*k = keptVote{}
+		}
+	}
 }
 
 // replay hands the last votes of others to a newly active replica, oldest
 // first.
 func (v *votes) replay(c *conn.Conn) {
+	now := time.Now()
 	for i := range replayed {
-		if f := v.recent[(v.next+i)%replayed]; f != nil {
-			c.Send(conn.Control, f)
+		if k := &v.recent[(v.next+i)%replayed]; k.frame != nil {
+			k.given = now
+			c.Send(conn.Control, k.frame)
 		}
 	}
 }
 
 // release gives back all frames.
 func (v *votes) release() {
-	for i, f := range v.recent {
-		if f != nil {
+	for i := range v.recent {
+		if f := v.recent[i].frame; f != nil {
 			f.Release()
-			v.recent[i] = nil
 		}
+		v.recent[i] = keptVote{}
 	}
 	for _, held := range v.held {
 		held.frame.Release()
