@@ -56,7 +56,7 @@ func buildWAN(t *testing.T, s *stack) {
 	t.Helper()
 	dir := t.TempDir()
 	s.env["CGO_ENABLED"] = "0"
-	s.must("go", "build", "-tags", "e2e", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "wan"), "./scripts/e2e/wan")
+	s.must("go", "build", "-tags", "e2e", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", filepath.Join(dir, "wan"), "./scripts/e2e/wan")
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte("FROM scratch\nCOPY wan /wan\nUSER 65532:65532\nENTRYPOINT [\"/wan\"]\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
