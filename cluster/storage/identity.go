@@ -137,11 +137,12 @@ func (k *identityOnDisk) Save(id Identity) error {
 		return err
 	}
 	k.lost = false
-	return writeFile(k.path, append(b, '\n'))
+	return ReplaceFile(k.path, append(b, '\n'))
 }
 
-// writeFile replaces the file at path such that after a crash it has either the old bytes or the new ones.
-func writeFile(path string, b []byte) error {
+// ReplaceFile replaces the file at path, readable by its owner only, such that after a crash it has either the old bytes or the new
+// ones. Errors are those of the file system.
+func ReplaceFile(path string, b []byte) error {
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
 		return err

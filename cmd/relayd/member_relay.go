@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/thinrelay/thinrelay/cluster/storage"
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/downstream"
@@ -68,7 +69,7 @@ func pinnedChain(c Config) (*relay.ChainID, error) {
 		return relay.NewChainID(id, nil), nil
 	}
 	path := filepath.Join(c.DataDir, chainFile)
-	pin := func(id wire.ID) error { return os.WriteFile(path, []byte(id.String()+"\n"), 0o600) }
+	pin := func(id wire.ID) error { return storage.ReplaceFile(path, []byte(id.String()+"\n")) }
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return relay.NewChainID(wire.ID{}, pin), nil
