@@ -16,10 +16,17 @@ import (
 func tellerOf(p *upstream.Peer) quarantine.Teller { return quarantine.Teller(p.Index() + 1) }
 
 // told notes that an upstream has e, and so every ancestor. A second upstream
-// makes a block credible.
-func (h *hub) told(e *ring.Entry, t quarantine.Teller) {
+// makes a block credible, unless it has sent other bytes for it.
+func (h *hub) told(e *ring.Entry, f *wire.Frame, t quarantine.Teller) {
 	freed := false
+	if h.contradicts(e, f, t) {
+		h.addRival(e, rival{f, t, time.Now()})
+		e = h.ring.Parent(e)
+	}
 	for a := e; a != nil && !a.Vouched && a.Teller != t; a = h.ring.Parent(a) {
+		if len(h.rivals) > 0 && h.rivals[a.Block.ID].frame != nil {
+			continue
+		}
 		if a.Teller == 0 {
 			a.Teller = t // until now on the word of another relay
 			continue
@@ -71,6 +78,9 @@ func (h *hub) hungUp(p ring.Peer, replica string) {
 	h.aside.OnTrial(now, func(id wire.ID) {
 		e := h.ring.Get(id)
 		if e == nil || e.Vouched || len(e.Origins) != 0 || !e.Has(p) {
+			return
+		}
+		if h.yield(e) {
 			return
 		}
 		last, suspects = e, append(suspects, e)
@@ -147,6 +157,9 @@ func (h *hub) tellerName(t quarantine.Teller) string {
 // reviewAside gives blocks another chance that are set aside when nothing else
 // comes.
 func (h *hub) reviewAside(now time.Time) {
+	if len(h.rivals) > 0 {
+		h.dropRivals(func(id wire.ID, r rival) bool { return now.Sub(r.at) > quarantine.Trial || h.ring.Get(id) == nil })
+	}
 	if h.aside.Known() == 0 {
 		return
 	}

@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"testing"
@@ -219,6 +220,48 @@ func TestRestartWithOneUpstream(t *testing.T) {
 	}
 }
 
+// An upstream is the first to send a true block, with another signature: the
+// other one's takes its place, whether it comes before or after replicas hang up.
+func TestTrueBlockWithAFalseSignature(t *testing.T) {
+	for name, before := range map[string]bool{"before the replicas hang up": true, "after": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newTrial(t)
+				defer c.close()
+				r := c.replicas(c.base.id, "a", "b")
+				good := child(c.base.id, c.slot+1, "bpb", 9, 0)
+				bad := good
+				bad.frame = bytes.Clone(good.frame)
+				bad.frame[len(bad.frame)-1] ^= 1
+				c.evil.write(bad.frame)
+				settle()
+				if before {
+					c.up.write(good.frame)
+					settle()
+				}
+				hangUp(r)
+				if !before {
+					c.up.write(good.frame)
+					settle()
+				}
+				if c.evil.gone() == nil {
+					t.Error("the upstream that lied is still connected")
+				}
+				next := child(good.id, c.slot+2, "bpb", 9, 0)
+				c.up.write(next.frame)
+				r = c.replicas(c.base.id, "a", "b")
+				expect(t, r, good, true, "when they come back")
+				expect(t, r, next, true, "when they come back")
+				for _, p := range r {
+					if !p.took(good) {
+						t.Errorf("%s has got the bytes that nobody takes", p.name)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A vote that makes two replicas hang up, and that one upstream alone has told
 // while the others come from both, is not handed to the next active replica. The
 // others are.
@@ -230,19 +273,20 @@ func TestBadVoteIsNotReplayed(t *testing.T) {
 		good, bad := c.base, genesis(100)
 		for _, up := range []*player{c.up, c.evil} {
 			up.vote(1, good.id)
+			up.vote(3, good.id)
 		}
 		c.evil.vote(2, bad)
 		settle()
 		for _, p := range r {
-			if p.votesFor(good.id) != 1 || p.votesFor(bad) != 1 {
-				t.Errorf("%s has %d and %d votes, want 1 and 1", p.name, p.votesFor(good.id), p.votesFor(bad))
+			if p.votesFor(good.id) != 2 || p.votesFor(bad) != 1 {
+				t.Errorf("%s has %d and %d votes, want 2 and 1", p.name, p.votesFor(good.id), p.votesFor(bad))
 			}
 		}
 		hangUp(r)
 		p := c.replicas(c.base.id, "c")[0]
 		time.Sleep(time.Second) // it becomes active
-		if p.votesFor(good.id) != 1 || p.votesFor(bad) != 0 {
-			t.Errorf("the next active replica is handed %d good and %d bad votes, want 1 and 0", p.votesFor(good.id), p.votesFor(bad))
+		if p.votesFor(good.id) != 2 || p.votesFor(bad) != 0 {
+			t.Errorf("the next active replica is handed %d good and %d bad votes, want 2 and 0", p.votesFor(good.id), p.votesFor(bad))
 		}
 	})
 }

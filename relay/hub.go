@@ -66,6 +66,7 @@ type hub struct {
 	round   rounds
 	refused map[wish]bool // see refuse
 	aside   *quarantine.Quarantine
+	rivals  map[wire.ID]rival
 	lead    *leadership
 	headID  wire.ID // see head
 	seq     uint64  // ordinal of the last block that became known
@@ -118,6 +119,7 @@ func newHub(cfg Config) *hub {
 		sched:    director.NewSchedule(cfg.Producers),
 		votes:    newVotes(),
 		aside:    quarantine.New(),
+		rivals:   make(map[wire.ID]rival),
 		trx:      dedup.NewWindow[[32]byte](trxWindow),
 		replicas: make(map[*downstream.Replica]*replica),
 		ups:      make(map[*upstream.Peer]*upPeer),
@@ -180,6 +182,7 @@ func (h *hub) releaseAll() {
 			e.release()
 		default:
 			h.votes.release()
+			h.dropRivals(func(wire.ID, rival) bool { return true })
 			h.ring.Clear()
 			return
 		}

@@ -30,7 +30,7 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 		return nil
 	}
 	if from != nil {
-		h.confirm(e, from)
+		h.confirm(e, f, from)
 	}
 	if e.Network {
 		return e
@@ -47,15 +47,17 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 }
 
 // confirm notes that the peer, an upstream or the leader, has e, and therefore
-// every ancestor of it: those are the network's as well.
-func (h *hub) confirm(e *ring.Entry, from *peer) {
+// every ancestor of it: those are the network's as well. f is what it has sent.
+func (h *hub) confirm(e *ring.Entry, f *wire.Frame, from *peer) {
 	for a := h.ring.Parent(e); a != nil && !a.Network; a = h.ring.Parent(a) {
 		a.Network = true
 		h.publish(a, from)
 	}
 	h.ring.Note(e, from.number)
 	if from.teller != 0 {
-		h.told(e, from.teller)
+		h.told(e, f, from.teller)
+	} else if h.lead == nil {
+		h.corrected(e, f)
 	}
 }
 

@@ -127,7 +127,8 @@ type player struct {
 
 	mu     sync.Mutex
 	blocks []wire.ID
-	votes  []wire.ID // blocks voted for
+	votes  []wire.ID            // blocks voted for
+	sums   map[wire.ID][32]byte // of what came last for a block
 	asked  []wire.SyncRequest
 	err    error
 	done   chan struct{}
@@ -163,7 +164,7 @@ func (s *stage) dial(name string, root, head wire.ID) *player {
 }
 
 func (s *stage) play(name string, nc net.Conn, root, head wire.ID) *player {
-	p := &player{t: s.t, name: name, nc: nc, id: sha256.Sum256([]byte(name)), done: make(chan struct{})}
+	p := &player{t: s.t, name: name, nc: nc, id: sha256.Sum256([]byte(name)), sums: make(map[wire.ID][32]byte), done: make(chan struct{})}
 	s.players = append(s.players, p)
 	go p.read()
 	h := greeting(name, p.id, root, head)
@@ -188,6 +189,7 @@ func (p *player) read() {
 		case wire.TypeBlock:
 			if b, err := wire.ParseBlock(f.Body()); err == nil {
 				p.blocks = append(p.blocks, b.ID)
+				p.sums[b.ID] = sha256.Sum256(f.Bytes())
 			}
 		case wire.TypeVote:
 			if v, err := wire.ParseVote(f.Body()); err == nil {
@@ -226,6 +228,13 @@ func (p *player) has(id wire.ID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Contains(p.blocks, id)
+}
+
+// took reports whether what came last for the block is these bytes.
+func (p *player) took(b script) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.sums[b.id] == sha256.Sum256(b.frame)
 }
 
 func (p *player) votesFor(id wire.ID) (n int) {

@@ -2,7 +2,6 @@ package relay
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/dedup"
@@ -233,16 +232,27 @@ func (v *votes) again(f *wire.Frame, id voteID, t quarantine.Teller) {
 }
 
 // doubt drops votes that would make one active replica after another hang up:
-// those that one upstream alone has told, while of others there are two, and after
-// which a second replica has hung up now.
+// those that one upstream alone has told, after which a second replica has hung up
+// now. Most of what was given then has to come from two: votes are not to be lost
+// where one upstream alone passes them on, for without them no standby begins.
 func (v *votes) doubt(now time.Time) {
-	twice := slices.ContainsFunc(v.recent[:], func(k keptVote) bool { return k.twice })
+	once, twice := 0, 0
 	for i := range v.recent {
 		k := &v.recent[i]
-		if k.frame == nil || k.twice || now.Sub(k.given) > quarantine.Trial {
-			continue
+		switch {
+		case k.frame == nil || now.Sub(k.given) > quarantine.Trial:
+		case k.twice:
+			twice++
+		default:
+			once++
+			k.blamed++
 		}
-		if k.blamed++; twice && k.blamed >= quarantine.HangUps {
+	}
+	if once >= twice {
+		return
+	}
+	for i := range v.recent {
+		if k := &v.recent[i]; k.frame != nil && !k.twice && k.blamed >= quarantine.HangUps {
 			k.frame.Release()
 			*k = keptVote{}
 		}

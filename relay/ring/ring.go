@@ -149,6 +149,20 @@ func (r *Ring) Publish(e *Entry) {
 	}
 }
 
+// Lacks reports that the peer does not have the block after all.
+func (e *Entry) Lacks(p Peer) { e.has.remove(p) }
+
+// Replace makes f the raw bytes of e: an id does not cover a block's signature
+// and body.
+func (r *Ring) Replace(e *Entry, f *wire.Frame) {
+	r.bytes += f.Len() - e.Frame.Len()
+	if !e.Public {
+		r.private.bytes += f.Len() - e.Frame.Len()
+	}
+	e.Frame.Release()
+	e.Frame = f.Retain()
+}
+
 // At calls yield for each block of the given height until it returns false.
 func (r *Ring) At(num uint32, yield func(*Entry) bool) {
 	for e := r.byNum[num]; e != nil; {
