@@ -291,6 +291,9 @@ func (s *schedule) step() {
 	case 14:
 		kind = "upstream-lie"
 		lie := simnet.Lie(s.rng.IntN(4))
+		if v, ok := s.net.Upstream(up).View(); lie == simnet.LieSignature && (!ok || s.net.Chain.ProducerAt(v.Head.Slot+1) == mustName(s.t, "bpa")) {
+			lie = simnet.LieSchedule // not our own next block: docs/decisions/0016
+		}
 		s.note("up-%d tells lie %d", up+1, lie)
 		s.net.Upstream(up).Lie(lie)
 	}
