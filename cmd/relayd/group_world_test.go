@@ -28,18 +28,19 @@ const upstreams = 2
 
 // simGroup is three members and a network, in memory.
 type simGroup struct {
-	t       *testing.T
-	dir     string
-	rng     *rand.Rand
-	mem     *memnet.Network
-	net     *simnet.Network
-	members map[string]*simMember
-	reps    []*simnet.Replica
-	fin     *simnet.Replica
-	marks   ledger
-	counts  map[string]int // faults by kind
-	trouble trouble
-	began   time.Time
+	t        *testing.T
+	dir      string
+	rng      *rand.Rand
+	mem      *memnet.Network
+	net      *simnet.Network
+	members  map[string]*simMember
+	reps     []*simnet.Replica
+	fin      *simnet.Replica
+	marks    ledger
+	counts   map[string]int // faults by kind
+	trouble  trouble
+	began    time.Time
+	patience time.Duration // of members, with a stop amid our round
 
 	mu    sync.Mutex // guards what follows, and members' m
 	diary []func() string
@@ -142,7 +143,7 @@ func (g *simGroup) start(name string) {
 			return // killed
 		}
 		s.m = nil
-		if !errors.Is(err, storage.ErrFailed) {
+		if !errors.Is(err, storage.ErrFailed) && (err != nil || ctx.Err() == nil) {
 			g.t.Errorf("%s: run: %v", name, err)
 		}
 	}()
@@ -170,10 +171,11 @@ func (g *simGroup) parts(name string) parts {
 		gossip: func(*member, string) (gossip, func() error, error) {
 			return &simGossip{g: g, changed: make(chan struct{})}, func() error { return nil }, nil
 		},
-		store:   func() (*storage.Store, error) { return storage.New(medium, name, storage.Config{}) },
-		chain:   relay.NewChainID(g.net.Chain.ID, nil),
-		observe: func(r relay.Record) { g.observe(name, r) },
-		applied: func(s fsm.State) { g.marks.applied(name, s) },
+		store:    func() (*storage.Store, error) { return storage.New(medium, name, storage.Config{}) },
+		chain:    relay.NewChainID(g.net.Chain.ID, nil),
+		observe:  func(r relay.Record) { g.observe(name, r) },
+		patience: g.patience,
+		applied:  func(s fsm.State) { g.marks.applied(name, s) },
 	}
 }
 

@@ -46,9 +46,6 @@ type gossip interface {
 	Changed() <-chan struct{}
 }
 
-// stepDownLimit bounds the hand-over at shutdown.
-const stepDownLimit = 5 * time.Second
-
 // recallWait is how long a start waits for what others remember of this member's log.
 const recallWait = time.Second
 
@@ -164,22 +161,6 @@ func (m *member) run(ctx context.Context) error {
 // lead is one leadership.
 func (m *member) lead(ctx context.Context, term uint64) error {
 	return m.node.Lead(ctx, term, m.group)
-}
-
-// leave hands leadership over before a stop, so that the stop costs nothing.
-func (m *member) leave() {
-	m.log.Info("relay stops", "leads", m.group.Status().Role == "leader")
-	if m.gossip == nil || m.group.Status().Role != "leader" {
-		return
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), stepDownLimit)
-	defer cancel()
-	h, err := m.group.StepDown(ctx, "")
-	if err != nil {
-		m.log.Warn("no hand-over before the stop", "error", err)
-		return
-	}
-	m.log.Info("handed over before the stop", "to", h.To, "took", h.Took.Round(time.Millisecond))
 }
 
 // closeAll closes what openMember opened, the last first.

@@ -31,6 +31,7 @@ type parts struct {
 	slot      time.Duration                                                   // 0: 500 ms
 	observe   func(relay.Record)                                              // told every record beside the log; may be nil
 	applied   func(fsm.State)                                                 // told every state of the mark before the node; may be nil
+	patience  time.Duration                                                   // how long a stop waits for our round to end
 }
 
 // systemParts are real sockets and files.
@@ -40,6 +41,7 @@ func systemParts(cfg Config) parts {
 		listen:    func(addr string) (net.Listener, error) { return net.Listen("tcp", addr) },
 		listenAPI: listenAPI,
 		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
+		patience:  leavePatience,
 	})
 }
 

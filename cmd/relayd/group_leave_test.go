@@ -1,0 +1,77 @@
+package main
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster/transport"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// The leader is told to stop amid our round, and the replica that speaks is connected there and nowhere else: nothing is lost.
+func TestStopAmidOurRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		if _, err := transport.WriteSet(dir, simNames[:]...); err != nil {
+			t.Fatal(err)
+		}
+		g := newSimGroup(t, dir, 1)
+		defer g.close()
+		g.speaks("at the start")
+		g.patience = leavePatience
+		for _, name := range simNames {
+			g.kill(name)
+			g.start(name)
+			g.speaks("with a patient " + name)
+		}
+		home := g.singleHomed()
+		g.speaks("with replicas of one relay each")
+		g.net.Oracle.Begin(g.net.Chain.Clock.SlotAt(time.Now()))
+		for i := range 4 {
+			name := home[g.speaker().Name()]
+			if leader, _ := g.leader(); leader != name {
+				g.handOver(name, name)
+			}
+			g.awaitOurSlot(wire.Slot(3 + i))
+			g.members[name].stop()
+			<-g.members[name].ended
+			g.start(name)
+			g.speaks(fmt.Sprintf("after %s was stopped and started", name))
+		}
+		if r := g.net.Report(); r.Missed > 0 || r.SlotsOurs < 4*12 {
+			t.Errorf("%d of %d slots missed, want none\n%s", r.Missed, r.SlotsOurs, g.story())
+		}
+	})
+}
+
+// singleHomed puts replicas that know one relay each in the place of those that know two, and returns their relays.
+func (g *simGroup) singleHomed() map[string]string {
+	home := make(map[string]string)
+	for _, r := range g.reps {
+		r.Kill()
+	}
+	g.reps = nil
+	for i, name := range simNames {
+		r, err := g.net.Replica(simnet.ReplicaConfig{Name: fmt.Sprintf("nodeos-%c", 'x'+i), Relays: []string{name + ":9876"}})
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		g.reps = append(g.reps, r)
+		home[r.Name()] = name
+		g.startReplica(r)
+	}
+	return home
+}
+
+// awaitOurSlot waits until shortly before the given slot of our next round.
+func (g *simGroup) awaitOurSlot(index wire.Slot) {
+	chain := g.net.Chain
+	slot := chain.Clock.SlotAt(time.Now()) + 2
+	for slot%12 != 0 || chain.ProducerAt(slot).String() != "bpa" {
+		slot++
+	}
+	time.Sleep(time.Until(chain.Clock.TimeOf(slot + index).Add(-100 * time.Millisecond))) // fake time
+}
