@@ -320,7 +320,7 @@ func TestUpstreamLiesOn(t *testing.T) {
 				got := f.net.Report()
 				down = f.count(relay.ReplicaDown) - down
 				t.Logf("%d slots of ours, %d missed; %d times a replica was gone, %d blocks set aside", got.SlotsOurs, got.Missed, down, f.count(relay.SetAside))
-				f.clean(60, 30)
+				f.clean(24, got.SlotsOurs/2)
 			})
 		})
 	}
