@@ -63,16 +63,21 @@ func (h *hub) confirm(e *ring.Entry, f *wire.Frame, from *peer) {
 
 // publish makes e public once its parent is, gives it to all who hear the
 // network, and does the same for children that were waiting for it. The first
-// block of an empty ring needs no parent.
+// block of an empty ring needs no parent. That may be one of ours, when a relay
+// leads before it hears the network: what it builds on comes later, and is as
+// public as it is, or other branches would never hang together with it.
 func (h *hub) publish(e *ring.Entry, from *peer) {
 	if e.Public {
 		return
 	}
 	parent := h.ring.Parent(e)
-	if h.ring.Tip() != nil && (parent == nil || !parent.Public) {
+	if h.ring.Tip() != nil && (parent == nil || !parent.Public) && !h.borneOut(e) {
 		return
 	}
 	h.publishOne(e, from)
+	if parent != nil {
+		h.publish(parent, nil)
+	}
 	newest := true
 	h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
 		if !child.Public && child.Block.Previous == e.Block.ID && (child.Network || child.Decided) {
@@ -84,6 +89,15 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 	if newest && e.Network && h.lead != nil {
 		h.onNewParent(e)
 	}
+}
+
+// borneOut reports whether a public block builds on e.
+func (h *hub) borneOut(e *ring.Entry) (found bool) {
+	h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
+		found = child.Public && child.Block.Previous == e.Block.ID
+		return !found
+	})
+	return found
 }
 
 // publishOne is publish for one block.

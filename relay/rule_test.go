@@ -80,6 +80,33 @@ func TestForkBelowTheTipIsFetched(t *testing.T) {
 	})
 }
 
+// The first block of a relay's ring is the first that comes: here one that the
+// network drops, as one of ours may be when a relay leads before it hears
+// the network. What that builds on comes later, and the branch that goes on from
+// there reaches the replicas.
+func TestForkBelowTheFirstBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		fork := child(base.id, s.slot+1, "bpb", 0, 0)
+		dead, alive := child(fork.id, s.slot+2, "bpb", 1, 0), child(fork.id, s.slot+3, "bpb", 2, 0)
+		tip := child(alive.id, s.slot+4, "bpb", 0, 0)
+		up := s.accept(base.id, tip.id)
+		r := s.dial("nodeos-a", base.id, fork.id)
+		settle()
+		for _, b := range []script{dead, base, fork, alive, tip} {
+			up.write(b.frame)
+		}
+		settle()
+		for _, b := range []script{alive, tip} {
+			if !r.has(b.id) {
+				t.Errorf("the replica did not get #%d", b.id.Num())
+			}
+		}
+	})
+}
+
 // A relay that starts after its replicas have built on the mark cannot know
 // which child they sent to the relay before: what one of them sends now is not
 // taken for the first.

@@ -50,6 +50,16 @@ func (g *simGroup) stateText() (s string) {
 		st := m.group.Status()
 		s += fmt.Sprintf("%s: %s term %d leader %q waiting %q mark %s failure %v\n", n, st.Role, st.Term, st.Leader, st.Waiting, st.Mark.Mark, st.Failure)
 	}
+	for i := range upstreams {
+		v, ok := g.net.Upstream(i).View()
+		s += fmt.Sprintf("%s: alive %v head %s root %s, %d of %d peers connected, syncing %v\n", upName(i), ok, v.Head, v.Root, v.Connected, v.Peers, v.Syncing)
+	}
+	for _, r := range g.reps {
+		if n := r.Node(); n != nil {
+			v, _ := n.View()
+			s += fmt.Sprintf("%s: head %s root %s paused %q syncing %v\n", r.Name(), v.Head, v.Root, v.Paused, v.Syncing)
+		}
+	}
 	return s
 }
 
@@ -67,7 +77,7 @@ func (g *simGroup) outside(e simnet.Event) {
 
 // observe keeps the records of all members.
 func (g *simGroup) observe(name string, r relay.Record) {
-	if r.Kind == relay.Network || r.Kind == relay.VoteUp {
+	if r.Kind == relay.VoteUp {
 		return
 	}
 	g.write(r.At, func() string {
