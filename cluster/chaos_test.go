@@ -82,6 +82,7 @@ type chaos struct {
 func schedule(t *testing.T, seed uint64) *chaos {
 	c := &chaos{world: newWorld(t, "a", "b", "c"), rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int)}
 	defer c.close()
+	c.disksFail = true
 	c.tune = func(cfg *cluster.Config) { cfg.Settle = 100 * time.Millisecond }
 	names := []string{"a", "b", "c"}
 	for i, name := range names {

@@ -36,11 +36,12 @@ func (l layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, e
 
 // world is a set of members, their network and their disks.
 type world struct {
-	t       *testing.T
-	net     *memnet.Network
-	expect  int
-	members map[string]*member
-	tune    func(*cluster.Config)
+	disksFail bool // stores may end their members, also a while after a fault was taken back: by a write that was under way
+	t         *testing.T
+	net       *memnet.Network
+	expect    int
+	members   map[string]*member
+	tune      func(*cluster.Config)
 
 	mu   sync.Mutex
 	next map[fsm.State]fsm.State // the one successor every member must agree on
@@ -279,7 +280,7 @@ func (w *world) close() {
 	w.t.Helper()
 	for _, m := range w.members {
 		if m.alive() {
-			if err := m.quit(); err != nil {
+			if err := m.quit(); err != nil && !(w.disksFail && errors.Is(err, storage.ErrFailed)) {
 				w.t.Errorf("%s: run: %v", m.name, err)
 			}
 		}
