@@ -36,12 +36,15 @@ func (l layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, e
 
 // world is a set of members, their network and their disks.
 type world struct {
-	disksFail bool // stores may end their members, also a while after a fault was taken back: by a write that was under way
-	t         *testing.T
-	net       *memnet.Network
-	expect    int
-	members   map[string]*member
-	tune      func(*cluster.Config)
+	t       *testing.T
+	net     *memnet.Network
+	expect  int
+	members map[string]*member
+	tune    func(*cluster.Config)
+
+	// disksFail: stores may end their members, also a while after a fault was
+	// taken back, by a write that was under way.
+	disksFail bool
 
 	mu   sync.Mutex
 	next map[fsm.State]fsm.State // the one successor every member must agree on

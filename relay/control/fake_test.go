@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -48,6 +49,7 @@ func (n *fakeNode) Status(context.Context) (control.Status, error) {
 func (n *fakeNode) change(f func(*control.Status)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.status.Members = slices.Clone(n.status.Members) // somebody may still be reading the old ones
 	f(&n.status)
 }
 
