@@ -28,7 +28,7 @@ func (a *attack) dial() *player {
 	if err != nil {
 		return nil
 	}
-	p := &player{t: a.t, name: "evil", nc: nc, sums: make(map[wire.ID][32]byte), done: make(chan struct{})}
+	p := &player{t: a.t, name: "evil", nc: nc, done: make(chan struct{})}
 	go p.read()
 	return p
 }
@@ -254,7 +254,7 @@ func TestHostileUpstream(t *testing.T) {
 						if err != nil {
 							return
 						}
-						p := &player{t: t, nc: nc, sums: make(map[wire.ID][32]byte), done: make(chan struct{})}
+						p := &player{t: t, nc: nc, done: make(chan struct{})}
 						go p.read()
 						h := greeting("evil", wire.ID{9}, base.id, base.id)
 						p.send(&h)

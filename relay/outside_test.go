@@ -168,7 +168,7 @@ func TestUnheardUpstream(t *testing.T) {
 	})
 }
 
-// The same with connections that end instead of hanging.
+// All upstreams close their connections in our round, instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -164,7 +164,7 @@ func (s *stage) dial(name string, root, head wire.ID) *player {
 }
 
 func (s *stage) play(name string, nc net.Conn, root, head wire.ID) *player {
-	p := &player{t: s.t, name: name, nc: nc, id: sha256.Sum256([]byte(name)), sums: make(map[wire.ID][32]byte), done: make(chan struct{})}
+	p := &player{t: s.t, name: name, nc: nc, id: sha256.Sum256([]byte(name)), done: make(chan struct{})}
 	s.players = append(s.players, p)
 	go p.read()
 	h := greeting(name, p.id, root, head)
@@ -189,6 +189,9 @@ func (p *player) read() {
 		case wire.TypeBlock:
 			if b, err := wire.ParseBlock(f.Body()); err == nil {
 				p.blocks = append(p.blocks, b.ID)
+				if p.sums == nil {
+					p.sums = make(map[wire.ID][32]byte)
+				}
 				p.sums[b.ID] = sha256.Sum256(f.Bytes())
 			}
 		case wire.TypeVote:

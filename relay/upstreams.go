@@ -282,7 +282,8 @@ func (h *hub) unheard(u *upPeer) bool {
 }
 
 // sendable reports whether every block of the list may go to the upstream, and
-// the first links to something that it has: the rule behind promise S2.
+// the first links to something that it has: the rule behind promise S2. What one
+// upstream alone has told does not go to another: that would take it for ours.
 func (h *hub) sendable(u *upPeer, list []*ring.Entry) bool {
 	for i, e := range list {
 		if !e.Network && !e.Decided || !h.credible(e) {

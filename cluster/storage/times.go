@@ -9,8 +9,8 @@ import (
 // timesKept is the number of log writes that [WriteTimes] looks back: some four minutes at two blocks a second.
 const timesKept = 512
 
-// WriteTimes says how long recent log writes took. Of few writes P99 leaves the slowest out, too: one hiccup says nothing of a disk. A write that is still under way counts with its age, so that a disk that hangs
-// shows before it is done hanging.
+// WriteTimes says how long recent log writes took. P99 leaves the slowest one out even of fewer than a hundred: one hiccup says nothing
+// of a disk. A write that is still under way counts with its age, so that a disk that hangs shows before it is done hanging.
 type WriteTimes struct {
 	P50, P99, Max time.Duration
 	// Pending is the age of the write under way, 0 when there is none.

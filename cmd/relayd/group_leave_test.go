@@ -6,7 +6,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/thinrelay/thinrelay/cluster/transport"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -14,11 +13,7 @@ import (
 // The leader is told to stop amid our round, and the replica that speaks is connected there and nowhere else: nothing is lost.
 func TestStopAmidOurRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		if _, err := transport.WriteSet(dir, simNames[:]...); err != nil {
-			t.Fatal(err)
-		}
-		g := newSimGroup(t, dir, 1)
+		g := newSimGroup(t, 1)
 		defer g.close()
 		g.speaks("at the start")
 		g.patience = leavePatience

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/thinrelay/thinrelay/cluster/transport"
 )
 
 var groupSeeds = flag.Int("group.seeds", groupSchedules, "how many seeded schedules TestGroupSchedules runs")
@@ -60,11 +58,7 @@ func TestGroupSchedules(t *testing.T) {
 
 // runSeason puts one group through n schedules.
 func runSeason(t *testing.T, first uint64, n int) (season simTally) {
-	dir := t.TempDir()
-	if _, err := transport.WriteSet(dir, simNames[:]...); err != nil { // valid now, by the bubble's clock
-		t.Fatal(err)
-	}
-	g := newSimGroup(t, dir, first)
+	g := newSimGroup(t, first)
 	defer g.close()
 	g.speaks("at the start")
 	for seed := first; seed < first+uint64(n) && !t.Failed(); seed++ {

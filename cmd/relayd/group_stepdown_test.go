@@ -8,7 +8,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/thinrelay/thinrelay/cluster/transport"
 	"github.com/thinrelay/thinrelay/relay/control"
 )
 
@@ -16,11 +15,7 @@ import (
 // follows. Members 80, 40 and 160 ms apart ended one drill in a few with "us-1 does not lead any more".
 func TestStepDownFollowsLeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dir := t.TempDir()
-		if _, err := transport.WriteSet(dir, simNames[:]...); err != nil {
-			t.Fatal(err)
-		}
-		g := newSimGroup(t, dir, 1)
+		g := newSimGroup(t, 1)
 		defer g.close()
 		between := func(a, b string, d time.Duration) {
 			g.mem.SetDelay(a, b, d)

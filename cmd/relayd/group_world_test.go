@@ -55,7 +55,11 @@ type simMember struct {
 	ended  chan struct{}
 }
 
-func newSimGroup(t *testing.T, dir string, seed uint64) *simGroup {
+func newSimGroup(t *testing.T, seed uint64) *simGroup {
+	dir := t.TempDir()
+	if _, err := transport.WriteSet(dir, simNames[:]...); err != nil { // valid now, by the bubble's clock
+		t.Fatal(err)
+	}
 	g := &simGroup{
 		t: t, dir: dir, rng: rand.New(rand.NewPCG(seed, 1)), mem: memnet.New(memnet.WithIPs(), memnet.WithDelay(time.Millisecond)),
 		members: make(map[string]*simMember), marks: ledger{at: make(map[string]int)}, counts: make(map[string]int), began: time.Now(),

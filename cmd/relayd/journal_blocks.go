@@ -9,7 +9,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// leavesKept is how many blocks of ours their leaving is remembered of: as many as the API lists.
+// leavesKept is of how many blocks of ours it is remembered when they left: as many as the API lists.
 const leavesKept = 500
 
 // blockLog remembers what the node does not of the blocks of late: when ours left, from whom, and which were refused.
@@ -45,10 +45,11 @@ func (l *blockLog) refuse(r relay.Record, clock relay.Clock) {
 
 // completed adds to the node's list what it does not know: the moments, and the refused blocks.
 func (j *journal) completed(list []control.Block) []control.Block {
-	j.mu.Lock()
-	defer j.mu.Unlock()
+	j.mu.Lock() // the hub waits for it: no more than a copy is made under it
+	leaves, refused := j.blocks.left, slices.Clone(j.blocks.refused)
+	j.mu.Unlock()
 	left := make(map[string]leave, leavesKept)
-	for _, l := range j.blocks.left {
+	for _, l := range leaves {
 		left[l.id.String()] = l
 	}
 	for i := range list {
@@ -57,7 +58,7 @@ func (j *journal) completed(list []control.Block) []control.Block {
 			list[i].Seen, list[i].LeadMS, list[i].Source = l.at, &lead, l.source
 		}
 	}
-	for _, b := range slices.Backward(j.blocks.refused) {
+	for _, b := range slices.Backward(refused) {
 		list = append(list, b)
 	}
 	return list

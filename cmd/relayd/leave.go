@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay"
@@ -18,19 +19,16 @@ const (
 	leavePoll     = 50 * time.Millisecond
 )
 
-// leave ends this member's part before a stop, so that the stop costs nothing: it waits until our round is over if replicas are
-// connected here, and hands leadership over. Both at once, amid a round, look to the others like the loss of the leader
-// and of the active replica, after which nobody can know whether that one's next block was sent (docs/design.md, the mark).
+// leave prepares a stop, so that it costs nothing: if replicas are connected here it waits until our round is over, and it hands
+// leadership over. To stop amid our round may look to the others like the loss of the leader and of the active replica
+// at once, after which nobody can know whether that replica's next block was sent (docs/design.md, the mark).
 func (m *member) leave() {
-	leads := m.group.Status().Role == "leader"
-	m.log.Info("relay stops", "leads", leads)
-	ctx, cancel := context.WithTimeout(context.Background(), m.parts.patience)
-	defer cancel()
-	m.awaitRoundEnd(ctx)
+	m.log.Info("relay stops", "leads", m.group.Status().Role == "leader")
+	m.awaitRoundEnd()
 	if m.gossip == nil || m.group.Status().Role != "leader" {
 		return
 	}
-	ctx, cancel = context.WithTimeout(context.Background(), stepDownLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), stepDownLimit)
 	defer cancel()
 	h, err := m.group.StepDown(ctx, "")
 	if err != nil {
@@ -40,8 +38,13 @@ func (m *member) leave() {
 	m.log.Info("handed over before the stop", "to", h.To, "took", h.Took.Round(time.Millisecond))
 }
 
-// awaitRoundEnd waits until a stop would touch none of our slots, or until ctx ends.
-func (m *member) awaitRoundEnd(ctx context.Context) {
+// awaitRoundEnd waits until a stop would touch none of our slots, for as long as there is patience.
+func (m *member) awaitRoundEnd() {
+	if m.parts.patience <= 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), m.parts.patience)
+	defer cancel()
 	tick := time.NewTicker(leavePoll)
 	defer tick.Stop()
 	for told := false; ; told = true {
@@ -63,13 +66,8 @@ func (m *member) awaitRoundEnd(ctx context.Context) {
 // stopCosts reports whether a stop now could cost a slot of ours: a replica that may speak is connected here, and it is our turn, or
 // nearly so.
 func stopCosts(n relay.Status) bool {
-	if !n.InRound && (n.NextRound.IsZero() || n.NextRound.Sub(n.At) > leaveMargin) {
+	if until := nextRound(n); until == nil || *until > leaveMargin.Milliseconds() {
 		return false
 	}
-	for _, r := range n.Replicas {
-		if r.Addr != "" && !r.Observer {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(n.Replicas, func(r relay.ReplicaStatus) bool { return r.Addr != "" && !r.Observer })
 }

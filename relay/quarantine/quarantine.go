@@ -3,12 +3,13 @@
 // see that such a block is not valid, and a relay cannot: it has neither the keys
 // nor the state.
 //
-// It guarantees that a block which is set aside in error does no harm for long.
-// It comes back as soon as a second source has it (Release), or when nothing
-// else has come for a pause (Due): when the chain goes on without it, nobody needs
-// it, and a block that nobody builds on is hardly needed. It is pure: time comes in as an argument, it does no I/O and starts no
-// goroutine; its memory is bounded, and noting a block allocates nothing. It never
-// decides safety: what may be sent is for the gate alone.
+// It guarantees that a block which is set aside in error does no harm for long: it
+// comes back as soon as a second source has it (Release), or when nothing else has
+// come for a pause (Due). While the chain goes on without it nobody needs it, and a
+// block that nobody builds on is hardly needed. It is pure: time comes in as an
+// argument, it does no I/O and starts no goroutine; its memory is bounded, and
+// noting a block allocates nothing. It never decides safety: what may be sent is for
+// the gate alone.
 package quarantine
 
 import (

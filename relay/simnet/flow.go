@@ -11,8 +11,10 @@ const (
 	cacheLimit  = 30              // unlinkable blocks kept by Leap 5 and Spring 1.0
 	futureLimit = 7 * time.Second // how far ahead a producer node takes blocks
 
-	burst    = 100 * time.Millisecond // what comes within this was sent before, and held back on its way
-	heldBack = 1                      // slots after its time at which a block was held back as well
+	// A network that was broken has held back what comes within a burst, and a
+	// block that comes more than lateSlots after its time.
+	burst     = 100 * time.Millisecond
+	lateSlots = 1
 )
 
 // onBlock is a block frame from a peer (net_plugin.cpp:3016-3090).
@@ -32,7 +34,7 @@ func (n *Node) onBlock(p *peer, payload []byte) {
 	// The last of them may be above what is final by now: they come with their parents,
 	// or long after their time, when the parent has come before the network broke.
 	now := time.Now()
-	held := now.Sub(p.tailAt) < burst || now.Sub(n.chain.Clock.TimeOf(b.Slot)) > heldBack*n.chain.Clock.Length
+	held := now.Sub(p.tailAt) < burst || now.Sub(n.chain.Clock.TimeOf(b.Slot)) > lateSlots*n.chain.Clock.Length
 	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && held
 	if linked {
 		p.tail, p.tailAt = b.ID, now

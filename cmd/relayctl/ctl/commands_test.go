@@ -72,12 +72,7 @@ func rotating(lose int) *fakeNode {
 	n.status = func(int) control.Status {
 		s := sample()
 		s.Leader = names[leads]
-		for i := range s.Members {
-			s.Members[i].Upstream = "reachable"
-			if s.Members[i].Name == s.Leader {
-				s.Members[i].Upstream = "2 connected"
-			}
-		}
+		s.Upstreams = []control.Upstream{{Addr: "seed1:9876", State: control.UpstreamConnected, Node: s.Leader}}
 		return s
 	}
 	n.stepDown = func(string) (control.StepDown, error) {

@@ -113,10 +113,10 @@ func (d *drill) settle(ctx context.Context, last control.StepDown) error {
 	}
 }
 
-// leads says that the leader has begun to lead, by its own word.
+// leads says that the leader has begun to lead, by its own word: only a leader is connected to upstreams.
 func leads(st control.Status) bool {
-	return slices.ContainsFunc(st.Members, func(m control.Member) bool {
-		return m.Name == st.Leader && strings.HasSuffix(m.Upstream, " connected")
+	return slices.ContainsFunc(st.Upstreams, func(u control.Upstream) bool {
+		return u.Node == st.Leader && u.State == control.UpstreamConnected
 	})
 }
 
