@@ -12,11 +12,23 @@ fuzztime=${1:-5s}
 go=${GO:-go}
 only=${FUZZ:-.}
 done=${DONE:-}
-options=(-fuzztime "$fuzztime" -fuzzminimizetime 5x) # Minimising is bounded: where one input runs a whole session it would take all of the time.
-[ -z "${PARALLEL:-}" ] || options+=(-parallel "$PARALLEL")
+# Minimising is bounded: where one input runs a whole session it would take all of the time.
+options=(-test.run '^$' -test.fuzztime "$fuzztime" -test.fuzzminimizetime 5x)
+[ -z "${PARALLEL:-}" ] || options+=(-test.parallel "$PARALLEL")
 
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+built=$(mktemp -d)
+trap 'rm -rf "$built"' EXIT
+log=$built/log
+cache=$("$go" env GOCACHE)/fuzz # where go test -fuzz keeps what it has found
+
+# fuzz TARGET PACKAGE: go test -fuzz, but that a package is linked once for all of its targets.
+fuzz() {
+  local import binary
+  import=$("$go" list "$2")
+  binary=$built/${import//\//-}
+  [ -e "$binary" ] || "$go" test -c -fuzz . -o "$binary" "$2"
+  (cd "$2" && "$binary" "${options[@]}" -test.fuzz "^$1\$" -test.fuzzcachedir "$cache/$import")
+}
 
 targets=()
 skipped=0
@@ -42,7 +54,7 @@ for name in "${targets[@]}"; do
   echo "=== $name"
   # Go ends a run that is inside an input when the time is up with a bare "context deadline exceeded" and no
   # failing input (golang/go#75804): that is the end of the run, not a finding.
-  if "$go" test -run '^$' -fuzz "^$target\$" "${options[@]}" "$package" </dev/null 2>&1 | tee "$log" ||
+  if fuzz "$target" "$package" </dev/null 2>&1 | tee "$log" ||
     { grep -q 'context deadline exceeded' "$log" && ! grep -qE 'Failing input written|panic:|--- FAIL: [^ ]+/|build failed' "$log"; }; then
     [ -z "$done" ] || echo "$fuzztime $name" >>"$done"
     continue
