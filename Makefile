@@ -36,6 +36,7 @@ SEED ?= 1
 FAULTS ?= 12
 KINDS ?=
 MUTANTS ?= .
+STORMS ?= 2000
 DOCKER ?=
 LONGEST ?= 8s
 LEGS ?= 6
@@ -143,6 +144,10 @@ chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simu
 .PHONY: chaos-mutants
 chaos-mutants: ## Which mutants of the emit rule the faults of a chaos run bring to light: make chaos-mutants MUTANTS='any source' FAULTS=40
 	$(GO) test -count 1 -timeout 120m -v -run '^TestChaosMutants$$' ./scripts/proctest -args -seed $(SEED) -faults $(FAULTS) -longest $(LONGEST) -kinds '$(KINDS)' -mutants '$(MUTANTS)'
+
+.PHONY: storm-mutants
+storm-mutants: ## Which mutants of the emit rule simulated storms bring to light, STORMS each at most: make storm-mutants MUTANTS='any source'
+	$(GO) test -count 1 -timeout 120m -v -run '^TestStormMutants$$' ./scripts/proctest -args -storms $(STORMS) -mutants '$(MUTANTS)'
 
 .PHONY: tidy-check
 tidy-check: ## Fail when go.mod or go.sum is not what go mod tidy writes

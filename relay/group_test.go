@@ -3,6 +3,7 @@ package relay_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -28,6 +29,8 @@ type group struct {
 	term    uint64
 	leader  *member
 	pending *proposal
+	loose   *proposal // under way, and nobody waits for it
+	fell    string    // how the mark fell: S3
 	members []*member
 	// commit is how long the group takes to agree.
 	commit time.Duration
@@ -63,12 +66,15 @@ func (g *group) current() (*member, uint64) {
 func (g *group) elect(m *member) uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if p := g.pending; p != nil {
-		g.pending = nil
+	for _, p := range []*proposal{g.loose, g.pending} {
+		if p == nil {
+			continue
+		}
 		if g.rng.IntN(2) == 0 {
 			g.apply(p)
 		}
 	}
+	g.loose, g.pending = nil, nil
 	g.term++
 	g.leader = m
 	return g.term
@@ -79,6 +85,9 @@ func (g *group) apply(p *proposal) error {
 	next, err := g.state.Apply(p.t, p.term)
 	if err != nil {
 		return err
+	}
+	if next.Mark.Height() < g.state.Mark.Height() {
+		g.fell = fmt.Sprintf("the mark falls from %s to %s", g.state.Mark, next.Mark)
 	}
 	g.state = next
 	for _, m := range g.members {
@@ -93,6 +102,37 @@ func (g *group) apply(p *proposal) error {
 		})
 	}
 	return nil
+}
+
+// leave is for an entry whose proposer no longer waits for it. While its term
+// lasts (a hand-over that failed) it is still on its way, in any order with what
+// the same leader proposes anew; or it was never handed to the log.
+func (g *group) leave(e *proposal, by *member) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pending != e || g.term != e.term {
+		return
+	}
+	if g.rng.IntN(3) == 0 {
+		g.pending = nil
+		return
+	}
+	g.pending, g.loose = nil, e
+	time.AfterFunc(time.Duration(g.rng.Int64N(int64(2*g.commit))), func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.loose == e && g.term == e.term && g.leader == by {
+			g.loose = nil
+			_ = g.apply(e) // nobody waits for it
+		}
+	})
+}
+
+// fallen says how the mark fell; empty if it never did.
+func (g *group) fallen() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.fell
 }
 
 // deliver tells a member the newest state; g.mu is held.
@@ -136,6 +176,7 @@ func (p *proposer) Propose(ctx context.Context, t fsm.Transition) error {
 	select {
 	case <-time.After(wait):
 	case <-ctx.Done():
+		p.g.leave(e, p.m)
 		return context.Cause(ctx)
 	}
 	p.g.mu.Lock()

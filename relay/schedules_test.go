@@ -62,7 +62,7 @@ func TestRandomSchedules(t *testing.T) {
 			})
 		}
 	})
-	fmt.Fprintln(os.Stderr, total.line(time.Since(began)))
+	fmt.Fprintln(os.Stderr, total.line("fleets", time.Since(began)))
 	t.Logf("%d slots missed", total.missed)
 }
 
@@ -85,8 +85,8 @@ func (a *fleetCount) add(b fleetCount) {
 
 // line is what scripts/schedules.sh adds up. The group behind a fleet is a
 // stand-in, so nothing is said of its mark.
-func (a *fleetCount) line(took time.Duration) string {
-	line := fmt.Sprintf("schedules tier=fleets n=%d double=%d unlinked=%d lowered=0 blocks=%d seconds=%.1f", a.ran, a.double, a.unlinked, a.emitted, took.Seconds())
+func (a *fleetCount) line(tier string, took time.Duration) string {
+	line := fmt.Sprintf("schedules tier=%s n=%d double=%d unlinked=%d lowered=0 blocks=%d seconds=%.1f", tier, a.ran, a.double, a.unlinked, a.emitted, took.Seconds())
 	for _, kind := range slices.Sorted(maps.Keys(a.faults)) {
 		line += fmt.Sprintf(" fault.%s=%d", kind, a.faults[kind])
 	}

@@ -9,6 +9,7 @@ import (
 // faults is how a node misbehaves on purpose. It belongs to the node's loop.
 type faults struct {
 	equivocate int           // next own blocks that get a twin
+	backdate   int           // next own blocks that have the slot of their parent
 	skip       int           // blocks of its predecessor the next round ignores
 	base       *entry        // what that round builds on
 	baseSlot   wire.Slot     // in which slot
@@ -72,6 +73,10 @@ func (f *faults) parent(n *Node, parent *entry) *entry {
 // Equivocate makes the node sign two different blocks for each of its next
 // slots.
 func (n *Node) Equivocate(slots int) { n.do(func() { n.faults.equivocate = slots }) }
+
+// Backdate makes the node sign its next blocks with the slot of their parent,
+// which no nodeos takes.
+func (n *Node) Backdate(blocks int) { n.do(func() { n.faults.backdate = blocks }) }
 
 // Microfork makes the node's next round begin before its predecessor's last
 // blocks, as if they had come too late: they are forked out.

@@ -180,6 +180,10 @@ func (n *Node) produce() {
 	} else {
 		d.claim, d.qc = n.bestClaim(parent)
 	}
+	if n.faults.backdate > 0 {
+		n.faults.backdate--
+		d.slot, d.producer = parent.Slot, n.chain.ProducerAt(pr.slot)
+	}
 	twins := 1
 	if n.faults.equivocate > 0 {
 		n.faults.equivocate--

@@ -80,6 +80,20 @@ func stepped(sec int64, nsec int32) (int64, int32) {
 `)
 }
 
+// file writes what the go command is told of the overlay, and returns its path.
+func (o overlay) file(t *testing.T, dir string) string {
+	t.Helper()
+	list, err := json.Marshal(struct{ Replace overlay }{o})
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(name, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 // buildAfflicted builds a relayd whose disk and clock can be made to fail, with
 // the overlay's changes, and returns its path.
 func buildAfflicted(t *testing.T, o overlay) string {
@@ -88,15 +102,8 @@ func buildAfflicted(t *testing.T, o overlay) string {
 	if err := o.clockPatch(dir); err != nil {
 		t.Fatal(err)
 	}
-	list, err := json.Marshal(struct{ Replace overlay }{o})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "overlay.json"), list, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	out := filepath.Join(dir, "relayd")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "chaos", "-overlay", filepath.Join(dir, "overlay.json"), "-o", out, "./cmd/relayd")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-tags", "chaos", "-overlay", o.file(t, dir), "-o", out, "./cmd/relayd")
 	build.Dir = filepath.Join("..", "..")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if said, err := build.CombinedOutput(); err != nil {

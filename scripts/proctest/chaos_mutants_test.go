@@ -1,12 +1,8 @@
 package proctest_test
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
-	"regexp"
 	"testing"
 )
 
@@ -25,35 +21,14 @@ func TestChaosMutants(t *testing.T) {
 	if *chaosMutants == "" {
 		t.Skip("no mutants asked for: make chaos-mutants")
 	}
-	b, err := os.ReadFile(filepath.Join("..", "..", "relay", "gate", "testdata", "mutants.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var list []struct {
-		Name, Breaks string
-		Edits        []struct{ File, Old, New string }
-	}
-	if err := json.Unmarshal(b, &list); err != nil {
-		t.Fatal(err)
-	}
-	wanted := regexp.MustCompile(*chaosMutants)
 	if *chaosKinds == "" {
 		*chaosKinds = mutantKinds
 	}
 	var rows []string
 	caught := 0
-	for _, m := range list {
-		if m.Breaks == "" || !wanted.MatchString(m.Name) {
-			continue
-		}
+	for _, m := range mutants(t, *chaosMutants) {
 		t.Run(m.Name, func(t *testing.T) {
-			o, dir := overlay{}, t.TempDir()
-			for _, e := range m.Edits {
-				if err := o.patch(dir, filepath.Join("..", "..", e.File), e.Old, e.New); err != nil {
-					t.Fatal(err)
-				}
-			}
-			c := newChaos(t, buildAfflicted(t, o), *chaosSeed, true)
+			c := newChaos(t, buildAfflicted(t, m.overlay(t)), *chaosSeed, true)
 			c.run(*chaosFaults)
 			faults := 0
 			for _, k := range c.kinds {
