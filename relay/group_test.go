@@ -128,6 +128,16 @@ func (g *group) leave(e *proposal, by *member) {
 	})
 }
 
+// proposed is the proposal that is under way, if there is one.
+func (g *group) proposed() (t fsm.Transition, ok bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.pending == nil {
+		return t, false
+	}
+	return g.pending.t, true
+}
+
 // fallen says how the mark fell; empty if it never did.
 func (g *group) fallen() string {
 	g.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -82,7 +83,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		{{0, 1}, {1, 2}, {2, 0}},
 		{{1}, {1}, {2}},
 	}
-	w := &storm{commit: between(rng, time.Millisecond, 1500*time.Millisecond)}
+	w := &storm{commit: between(rng, 10*time.Millisecond, 1500*time.Millisecond)}
 	all := rng.IntN(2) == 0
 	cfg := fleetConfig{
 		seed: seed, relays: 3, load: 3, dials: shapes[rng.IntN(len(shapes))], finalizer: []int{0, 1, 2},
@@ -96,6 +97,118 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	w.divided = rng.IntN(3) > 0
 	w.schedule = &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
 	return w
+}
+
+// ahead is what has to be under way before our round begins, and what follows
+// from it. It returns how many other things are to happen in the storm.
+func (w *storm) ahead() int {
+	switch w.rng.IntN(4) {
+	case 0:
+		w.faults["fork-at-tip"]++
+		w.note("the network forks at the tip")
+		for _, name := range []string{"bpb", "bpc"} {
+			if n, err := w.net.Producer(name); err == nil {
+				n.Equivocate(1 + w.rng.IntN(3))
+			}
+		}
+		time.Sleep(w.upTo(2 * stormAhead)) // fake time
+	case 1:
+		w.twins()
+		return 0
+	case 2:
+		w.late()
+	default:
+		time.Sleep(w.upTo(2 * stormAhead)) // fake time
+	}
+	return 3 + w.rng.IntN(6)
+}
+
+// twins: the replicas sign twice, and while the group is about to agree on the
+// first of the two a hand-over fails. Leadership stays where it is: that two
+// leaders use two children of one process is beyond the promise (docs/design.md).
+func (w *storm) twins() {
+	w.faults["twins"]++
+	w.note("all replicas sign twice in the first slots")
+	for _, r := range w.replicas {
+		if n := r.Node(); n != nil {
+			n.Equivocate(3)
+		}
+	}
+	if !w.await(func(t fsm.Transition) bool { return t.To.Source == t.From.Source && t.To.Height() == t.From.Height()+1 }) {
+		return
+	}
+	w.handOver()
+	if w.rng.IntN(2) == 0 {
+		w.freeze(w.speaker())
+	}
+}
+
+// late: the replica whose turn it is does not sign, and goes on, or a hand-over
+// fails, while the group is about to agree on another one.
+func (w *storm) late() {
+	r := w.speaker()
+	if r == nil {
+		return
+	}
+	w.faults["replica-freeze"]++
+	w.note("freeze %s before the round", r.Name())
+	r.Freeze()
+	defer r.Thaw()
+	if !w.await(func(t fsm.Transition) bool { return t.Unused }) {
+		return
+	}
+	if w.rng.IntN(2) == 0 {
+		w.handOver()
+	}
+	time.Sleep(w.upTo(w.commit)) // fake time
+	w.note("thaw %s", r.Name())
+}
+
+// await waits for a proposal of a kind to be under way, a round at most.
+func (w *storm) await(kind func(fsm.Transition) bool) bool {
+	for range 700 {
+		if t, ok := w.group.proposed(); ok && kind(t) {
+			return true
+		}
+		time.Sleep(5 * time.Millisecond) // fake time
+	}
+	return false
+}
+
+// handOver fails: the leader ends its work and begins it anew, in the same term.
+func (w *storm) handOver() {
+	leader, _ := w.group.current()
+	if leader == nil || leader.led == nil {
+		return
+	}
+	w.faults["hand-over-fails"]++
+	term := leader.led.term
+	leader.resign()
+	w.note("the hand-over by %s fails", leader.name)
+	time.Sleep(w.upTo(min(w.commit, 300*time.Millisecond))) // fake time
+	leader.lead(term, false)
+}
+
+// freeze stops a replica for up to two seconds.
+func (w *storm) freeze(r *simnet.Replica) {
+	if r == nil {
+		return
+	}
+	w.faults["replica-freeze"]++
+	d := between(w.rng, 50*time.Millisecond, 2*time.Second)
+	w.note("freeze %s for %s", r.Name(), d)
+	r.Freeze()
+	time.AfterFunc(d, r.Thaw)
+}
+
+// amid waits, more often than not, until the group is about to agree on something.
+func (w *storm) amid() {
+	if w.rng.IntN(3) == 0 {
+		return
+	}
+	if w.await(func(fsm.Transition) bool { return true }) {
+		time.Sleep(w.upTo(w.commit)) // fake time
+	}
 }
 
 // divide takes an upstream from each relay, and lets the upstreams lag.
@@ -121,11 +234,11 @@ func (w *storm) run(first uint64, n int) {
 		w.rng = rand.New(rand.NewPCG(seed, 22))
 		w.log = nil
 		begin := time.Now()
-		w.awaitSlot(0, stormAhead-w.upTo(2*stormAhead))
+		w.awaitSlot(0, stormAhead)
 		if w.divided {
 			w.divide()
 		}
-		for range 3 + w.rng.IntN(6) {
+		for n := w.ahead(); n > 0; n-- {
 			w.tend()
 			w.strike()
 			time.Sleep(w.upTo(max(w.commit, 100*time.Millisecond))) // fake time
@@ -194,10 +307,11 @@ func (w *storm) tend() {
 func (w *storm) strike() {
 	leader, _ := w.group.current()
 	kind := ""
-	switch w.rng.IntN(15) {
+	switch w.rng.IntN(14) {
 	case 0:
 		if leader != nil {
 			kind = "kill"
+			w.amid()
 			w.note("kill leader %s", leader.name)
 			leader.kill()
 			w.group.elect(nil)
@@ -207,6 +321,7 @@ func (w *storm) strike() {
 	case 1, 2:
 		if leader != nil {
 			kind = "stale-leader"
+			w.amid()
 			if w.rng.IntN(2) == 0 {
 				w.isolate(leader)
 			}
@@ -215,14 +330,8 @@ func (w *storm) strike() {
 			w.promote()
 		}
 	case 3, 4:
-		if leader != nil && leader.led != nil {
-			kind = "hand-over-fails"
-			term := leader.led.term
-			leader.resign()
-			w.note("the hand-over by %s fails", leader.name)
-			time.Sleep(w.upTo(w.commit)) // fake time
-			leader.lead(term, false)
-		}
+		w.amid()
+		w.handOver()
 	case 5:
 		if leader != nil {
 			kind = "step-down"
@@ -236,11 +345,7 @@ func (w *storm) strike() {
 		if sp := w.speaker(); sp != nil && w.rng.IntN(3) > 0 {
 			r = sp
 		}
-		kind = "replica-freeze"
-		d := between(w.rng, 50*time.Millisecond, 2*time.Second)
-		w.note("freeze %s for %s", r.Name(), d)
-		r.Freeze()
-		time.AfterFunc(d, r.Thaw)
+		w.freeze(r)
 	case 9:
 		if r := w.speaker(); r != nil && r.Node() != nil {
 			kind = "source-switch"
@@ -260,17 +365,11 @@ func (w *storm) strike() {
 		w.fork()
 	case 12:
 		if r := w.speaker(); r != nil && r.Node() != nil {
-			kind = "twins"
-			w.note("%s signs twice in its next slots", r.Name())
-			r.Node().Equivocate(2)
-		}
-	case 13:
-		if r := w.speaker(); r != nil && r.Node() != nil {
 			kind = "backdate"
 			w.note("%s signs its next block for the slot of its parent", r.Name())
 			r.Node().Backdate(1)
 		}
-	case 14:
+	case 13:
 		kind = "replica-restart"
 		r := w.anyReplica()
 		w.note("restart %s", r.Name())

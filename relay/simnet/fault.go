@@ -9,7 +9,7 @@ import (
 // faults is how a node misbehaves on purpose. It belongs to the node's loop.
 type faults struct {
 	equivocate int           // next own blocks that get a twin
-	backdate   int           // next own blocks that have the slot of their parent
+	backdate   int           // next own blocks before which one with the slot of their parent is sent
 	skip       int           // blocks of its predecessor the next round ignores
 	base       *entry        // what that round builds on
 	baseSlot   wire.Slot     // in which slot
@@ -74,8 +74,20 @@ func (f *faults) parent(n *Node, parent *entry) *entry {
 // slots.
 func (n *Node) Equivocate(slots int) { n.do(func() { n.faults.equivocate = slots }) }
 
-// Backdate makes the node sign its next blocks with the slot of their parent,
-// which no nodeos takes.
+// backdated sends, before a block, one like it with the slot of its parent.
+func (f *faults) backdated(n *Node, d draft) {
+	if f.backdate == 0 {
+		return
+	}
+	f.backdate--
+	d.slot = d.parent.Slot
+	if b, err := n.chain.seal(d); err == nil {
+		n.broadcast(b)
+	}
+}
+
+// Backdate makes the node send, before each of its next blocks, one that has the
+// slot of its parent, which no nodeos takes.
 func (n *Node) Backdate(blocks int) { n.do(func() { n.faults.backdate = blocks }) }
 
 // Microfork makes the node's next round begin before its predecessor's last

@@ -180,10 +180,7 @@ func (n *Node) produce() {
 	} else {
 		d.claim, d.qc = n.bestClaim(parent)
 	}
-	if n.faults.backdate > 0 {
-		n.faults.backdate--
-		d.slot, d.producer = parent.Slot, n.chain.ProducerAt(pr.slot)
-	}
+	n.faults.backdated(n, d)
 	twins := 1
 	if n.faults.equivocate > 0 {
 		n.faults.equivocate--

@@ -5,14 +5,20 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"testing"
 )
 
 // mutant is the emit rule with a clause taken away. The explorer (relay/gate) says what breaks then.
 type mutant struct {
 	Name, Breaks string
-	Edits        []struct{ File, Old, New string }
+	Edits        []edit
+	// Hub takes the clause out of the hub too, which would not put the question to the gate.
+	Hub []edit
 }
+
+// edit replaces a text that a file has once.
+type edit struct{ File, Old, New string }
 
 // mutants are those that break a promise and whose name matches.
 func mutants(t *testing.T, wanted string) (list []mutant) {
@@ -41,7 +47,7 @@ func mutants(t *testing.T, wanted string) (list []mutant) {
 func (m *mutant) overlay(t *testing.T) overlay {
 	t.Helper()
 	o, dir := overlay{}, t.TempDir()
-	for _, e := range m.Edits {
+	for _, e := range slices.Concat(m.Edits, m.Hub) {
 		if err := o.patch(dir, filepath.Join("..", "..", e.File), e.Old, e.New); err != nil {
 			t.Fatal(err)
 		}
