@@ -15,7 +15,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
 # make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1,
-# make chaos SEED=7 FAULTS=40 KINDS=kill,cut
+# make chaos SEED=7 FAULTS=40 KINDS=kill,cut, make storm-mutants STORMS=1000
 PKG ?= ./...
 FUZZTIME ?= 5s
 FUZZLONG ?= 10m

@@ -11,7 +11,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -83,7 +82,7 @@ func newStorm(t *testing.T, seed uint64) *storm {
 		{{0, 1}, {1, 2}, {2, 0}},
 		{{1}, {1}, {2}},
 	}
-	w := &storm{commit: between(rng, 10*time.Millisecond, 1500*time.Millisecond)}
+	w := &storm{commit: between(rng, 30*time.Millisecond, 1500*time.Millisecond)}
 	all := rng.IntN(2) == 0
 	cfg := fleetConfig{
 		seed: seed, relays: 3, load: 3, dials: shapes[rng.IntN(len(shapes))], finalizer: []int{0, 1, 2},
@@ -97,128 +96,6 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	w.divided = rng.IntN(3) > 0
 	w.schedule = &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
 	return w
-}
-
-// ahead is what has to be under way before our round begins, and what follows
-// from it. It returns how many other things are to happen in the storm.
-func (w *storm) ahead() int {
-	switch w.rng.IntN(4) {
-	case 0:
-		w.faults["fork-at-tip"]++
-		w.note("the network forks at the tip")
-		for _, name := range []string{"bpb", "bpc"} {
-			if n, err := w.net.Producer(name); err == nil {
-				n.Equivocate(1 + w.rng.IntN(3))
-			}
-		}
-		time.Sleep(w.upTo(2 * stormAhead)) // fake time
-	case 1:
-		w.twins()
-		return 0
-	case 2:
-		w.late()
-	default:
-		time.Sleep(w.upTo(2 * stormAhead)) // fake time
-	}
-	return 3 + w.rng.IntN(6)
-}
-
-// twins: the replicas sign twice, and while the group is about to agree on the
-// first of the two a hand-over fails. Leadership stays where it is: that two
-// leaders use two children of one process is beyond the promise (docs/design.md).
-func (w *storm) twins() {
-	w.faults["twins"]++
-	w.note("all replicas sign twice in the first slots")
-	for _, r := range w.replicas {
-		if n := r.Node(); n != nil {
-			n.Equivocate(3)
-		}
-	}
-	if !w.await(func(t fsm.Transition) bool { return t.To.Source == t.From.Source && t.To.Height() == t.From.Height()+1 }) {
-		return
-	}
-	w.handOver()
-	if w.rng.IntN(2) == 0 {
-		w.freeze(w.speaker())
-	}
-}
-
-// late: the replica whose turn it is does not sign, and goes on, or a hand-over
-// fails, while the group is about to agree on another one.
-func (w *storm) late() {
-	r := w.speaker()
-	if r == nil {
-		return
-	}
-	w.faults["replica-freeze"]++
-	w.note("freeze %s before the round", r.Name())
-	r.Freeze()
-	defer r.Thaw()
-	if !w.await(func(t fsm.Transition) bool { return t.Unused }) {
-		return
-	}
-	if w.rng.IntN(2) == 0 {
-		w.handOver()
-	}
-	time.Sleep(w.upTo(w.commit)) // fake time
-	w.note("thaw %s", r.Name())
-}
-
-// await waits for a proposal of a kind to be under way, a round at most.
-func (w *storm) await(kind func(fsm.Transition) bool) bool {
-	for range 700 {
-		if t, ok := w.group.proposed(); ok && kind(t) {
-			return true
-		}
-		time.Sleep(5 * time.Millisecond) // fake time
-	}
-	return false
-}
-
-// handOver fails: the leader ends its work and begins it anew, in the same term.
-func (w *storm) handOver() {
-	leader, _ := w.group.current()
-	if leader == nil || leader.led == nil {
-		return
-	}
-	w.faults["hand-over-fails"]++
-	term := leader.led.term
-	leader.resign()
-	w.note("the hand-over by %s fails", leader.name)
-	time.Sleep(w.upTo(min(w.commit, 300*time.Millisecond))) // fake time
-	leader.lead(term, false)
-}
-
-// freeze stops a replica for up to two seconds.
-func (w *storm) freeze(r *simnet.Replica) {
-	if r == nil {
-		return
-	}
-	w.faults["replica-freeze"]++
-	d := between(w.rng, 50*time.Millisecond, 2*time.Second)
-	w.note("freeze %s for %s", r.Name(), d)
-	r.Freeze()
-	time.AfterFunc(d, r.Thaw)
-}
-
-// amid waits, more often than not, until the group is about to agree on something.
-func (w *storm) amid() {
-	if w.rng.IntN(3) == 0 {
-		return
-	}
-	if w.await(func(fsm.Transition) bool { return true }) {
-		time.Sleep(w.upTo(w.commit)) // fake time
-	}
-}
-
-// divide takes an upstream from each relay, and lets the upstreams lag.
-func (w *storm) divide() {
-	for _, m := range w.members {
-		w.mem.CutBoth(m.name, fmt.Sprintf("up-%d", 1+w.rng.IntN(len(w.net.Addrs()))))
-	}
-	for i := range w.net.Addrs() {
-		w.net.Upstream(i).Lag(between(w.rng, 200*time.Millisecond, 3*time.Second))
-	}
 }
 
 // between is a duration between two bounds, the shorter the likelier.
@@ -300,95 +177,6 @@ func (w *storm) tend() {
 	}
 	if leader, _ := w.group.current(); leader == nil {
 		w.promote()
-	}
-}
-
-// strike does one thing.
-func (w *storm) strike() {
-	leader, _ := w.group.current()
-	kind := ""
-	switch w.rng.IntN(14) {
-	case 0:
-		if leader != nil {
-			kind = "kill"
-			w.amid()
-			w.note("kill leader %s", leader.name)
-			leader.kill()
-			w.group.elect(nil)
-			time.Sleep(w.upTo(w.commit)) // fake time
-			w.promote()
-		}
-	case 1, 2:
-		if leader != nil {
-			kind = "stale-leader"
-			w.amid()
-			if w.rng.IntN(2) == 0 {
-				w.isolate(leader)
-			}
-			w.depose(leader)
-			time.Sleep(w.upTo(100 * time.Millisecond)) // fake time
-			w.promote()
-		}
-	case 3, 4:
-		w.amid()
-		w.handOver()
-	case 5:
-		if leader != nil {
-			kind = "step-down"
-			w.note("step down %s", leader.name)
-			w.group.elect(nil)
-			leader.resign()
-			w.promote()
-		}
-	case 6, 7, 8:
-		r := w.anyReplica()
-		if sp := w.speaker(); sp != nil && w.rng.IntN(3) > 0 {
-			r = sp
-		}
-		w.freeze(r)
-	case 9:
-		if r := w.speaker(); r != nil && r.Node() != nil {
-			kind = "source-switch"
-			d := between(w.rng, 50*time.Millisecond, 2*time.Second)
-			w.note("%s is told not to produce for %s", r.Name(), d)
-			n := r.Node()
-			n.Pause()
-			time.AfterFunc(d, n.Resume)
-		}
-	case 10:
-		if leader != nil {
-			kind = "partition"
-			w.isolate(leader)
-		}
-	case 11:
-		kind = "fork-at-tip"
-		w.fork()
-	case 12:
-		if r := w.speaker(); r != nil && r.Node() != nil {
-			kind = "backdate"
-			w.note("%s signs its next block for the slot of its parent", r.Name())
-			r.Node().Backdate(1)
-		}
-	case 13:
-		kind = "replica-restart"
-		r := w.anyReplica()
-		w.note("restart %s", r.Name())
-		r.Kill()
-		time.Sleep(w.upTo(500 * time.Millisecond)) // fake time
-		w.startReplica(r)
-	}
-	if kind != "" {
-		w.faults[kind]++
-	}
-}
-
-// isolate cuts the links of a relay and the others.
-func (w *storm) isolate(m *member) {
-	w.note("cut the links of %s", m.name)
-	for _, o := range w.members {
-		if o != m {
-			w.mem.CutBoth(m.name, o.name)
-		}
 	}
 }
 

@@ -10,7 +10,8 @@
 // Two things do it: TestGroup plays scenarios, one fault at a time, and measures
 // what they cost; TestChaos (make chaos) lets faults of all kinds happen by a
 // seed, several at once, and looks for broken promises. TestChaosMutants does so
-// to relays whose emit rule lacks a clause.
+// to relays whose emit rule lacks a clause, and TestStormMutants runs the same
+// mutants through simulated storms (relay/storms_test.go).
 //
 // There is nothing here to import. By default each scenario is run a few times,
 // for CI; THINRELAY_E2E=long runs the numbers that the project's figures rest on,
