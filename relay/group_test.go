@@ -3,7 +3,6 @@ package relay_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -30,7 +29,7 @@ type group struct {
 	leader  *member
 	pending *proposal
 	loose   *proposal // under way, and nobody waits for it
-	fell    string    // how the mark fell: S3
+	falls   int       // how often the mark fell: S3
 	members []*member
 	// commit is how long the group takes to agree.
 	commit time.Duration
@@ -87,7 +86,7 @@ func (g *group) apply(p *proposal) error {
 		return err
 	}
 	if next.Mark.Height() < g.state.Mark.Height() {
-		g.fell = fmt.Sprintf("the mark falls from %s to %s", g.state.Mark, next.Mark)
+		g.falls++
 	}
 	g.state = next
 	for _, m := range g.members {
@@ -138,11 +137,11 @@ func (g *group) proposed() (t fsm.Transition, ok bool) {
 	return g.pending.t, true
 }
 
-// fallen says how the mark fell; empty if it never did.
-func (g *group) fallen() string {
+// lowered is how often the mark has fallen.
+func (g *group) lowered() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.fell
+	return g.falls
 }
 
 // deliver tells a member the newest state; g.mu is held.

@@ -36,40 +36,51 @@ const (
 // own; after it all is mended, and the fleet has to speak again. A fleet
 // lives through several.
 func TestRandomSchedules(t *testing.T) {
-	n := *schedules
+	total := seasons(t, "fleets", "schedules", *schedules, *firstSeed, func(t *testing.T, seed uint64, n int) fleetCount {
+		s := newSchedule(t, seed)
+		defer s.close()
+		s.run(seed, n)
+		return s.fleetCount
+	})
+	t.Logf("%d slots missed", total.missed)
+}
+
+// seasons runs n seeded schedules, fleetSeason of them with each fleet and in
+// a bubble of their own, and prints what they add up to. flags is the flag that
+// says how many there are; with .first it says which is the first.
+func seasons(t *testing.T, tier, flags string, n int, first uint64, season func(t *testing.T, seed uint64, n int) fleetCount) fleetCount {
+	t.Helper()
 	if testing.Short() || raceEnabled {
 		n = min(n, 20)
 	}
-	began := time.Now()
+	name, began := t.Name(), time.Now()
 	var mu sync.Mutex
 	total := fleetCount{faults: make(map[string]int)}
 	t.Run("from", func(t *testing.T) {
-		for left, seed := n, *firstSeed; left > 0; left, seed = left-fleetSeason, seed+fleetSeason {
+		for left, seed := n, first; left > 0; left, seed = left-fleetSeason, seed+fleetSeason {
 			n := min(left, fleetSeason)
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					s := newSchedule(t, seed)
-					defer s.close()
-					s.run(seed, n)
+					counted := season(t, seed, n)
 					mu.Lock()
 					defer mu.Unlock()
-					total.add(s.fleetCount)
+					total.add(counted)
 				})
 				if t.Failed() {
-					t.Logf("replay: go test ./relay -run TestRandomSchedules -schedules.first %d -schedules %d", seed, n)
+					t.Logf("replay: go test ./relay -run %s -%s.first %d -%s %d", name, flags, seed, flags, n)
 				}
 			})
 		}
 	})
-	fmt.Fprintln(os.Stderr, total.line("fleets", time.Since(began)))
-	t.Logf("%d slots missed", total.missed)
+	fmt.Fprintln(os.Stderr, total.line(tier, time.Since(began)))
+	return total
 }
 
 // fleetCount is what schedules have done and found.
 type fleetCount struct {
-	ran, emitted, missed, double, unlinked int
-	faults                                 map[string]int
+	ran, emitted, missed, double, unlinked, lowered int
+	faults                                          map[string]int
 }
 
 func (a *fleetCount) add(b fleetCount) {
@@ -78,15 +89,15 @@ func (a *fleetCount) add(b fleetCount) {
 	a.missed += b.missed
 	a.double += b.double
 	a.unlinked += b.unlinked
+	a.lowered += b.lowered
 	for kind, n := range b.faults {
 		a.faults[kind] += n
 	}
 }
 
-// line is what scripts/schedules.sh adds up. The group behind a fleet is a
-// stand-in, so nothing is said of its mark.
+// line is what scripts/schedules.sh adds up.
 func (a *fleetCount) line(tier string, took time.Duration) string {
-	line := fmt.Sprintf("schedules tier=%s n=%d double=%d unlinked=%d lowered=0 blocks=%d seconds=%.1f", tier, a.ran, a.double, a.unlinked, a.emitted, took.Seconds())
+	line := fmt.Sprintf("schedules tier=%s n=%d double=%d unlinked=%d lowered=%d blocks=%d seconds=%.1f", tier, a.ran, a.double, a.unlinked, a.lowered, a.emitted, took.Seconds())
 	for _, kind := range slices.Sorted(maps.Keys(a.faults)) {
 		line += fmt.Sprintf(" fault.%s=%d", kind, a.faults[kind])
 	}
@@ -153,8 +164,14 @@ func (s *schedule) run(first uint64, n int) {
 		s.judge(seed, begin)
 		s.ran++
 	}
+	s.count()
+}
+
+// count takes what the network has seen, and what the group knows.
+func (s *schedule) count() {
 	got := s.net.Report()
 	s.emitted, s.missed, s.double, s.unlinked = got.Emitted, got.Missed, got.Double, got.Unlinked
+	s.lowered = s.group.lowered()
 }
 
 // judge waits until blocks of ours are final again.
@@ -170,14 +187,14 @@ func (s *schedule) judge(seed uint64, begin time.Time) {
 			}
 		}
 		doubles, unlinked := s.net.Oracle.Violations()
-		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked) != 0 {
+		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked)+s.group.lowered() != 0 {
 			for _, line := range s.log {
 				s.t.Log(line)
 			}
 			s.dump(begin, 600)
 			leader, term := s.group.current()
-			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v, %d blocks final since it was mended, want none double or unlinked and %d final; term %d led by %s, state %+v",
-				seed, brief(got), doubles, unlinked, after, fleetBlocks, term, leader.name, s.group.State())
+			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v lowered=%d, %d blocks final since it was mended, want none double, unlinked or lowered and %d final; term %d led by %s, state %+v",
+				seed, brief(got), doubles, unlinked, s.group.lowered(), after, fleetBlocks, term, leader.name, s.group.State())
 			for _, r := range append(s.replicas, s.fin) {
 				if n := r.Node(); n != nil {
 					v, _ := n.View()

@@ -75,7 +75,7 @@ func (w *storm) late() {
 	w.note("thaw %s", r.Name())
 }
 
-// await waits for a proposal of a kind to be under way, a round at most.
+// await waits up to 3.5 s for a proposal of a kind to be under way.
 func (w *storm) await(kind func(fsm.Transition) bool) bool {
 	for range 700 {
 		if t, ok := w.group.proposed(); ok && kind(t) {

@@ -5,10 +5,9 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
+	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/director"
@@ -21,12 +20,8 @@ var (
 	firstStorm = flag.Uint64("storms.first", 0, "the first seed")
 )
 
-const (
-	// stormSeason is how many storms one fleet lives through.
-	stormSeason = 10
-	// stormAhead is how long before our round a storm begins at the earliest.
-	stormAhead = 1500 * time.Millisecond
-)
+// stormAhead is how long before our round a storm begins.
+const stormAhead = 1500 * time.Millisecond
 
 // A storm shakes the emit rule and nothing else: the group takes up to 1.5 s to
 // agree, all replicas sign (in half of the fleets), and around the first slots of
@@ -35,33 +30,12 @@ const (
 // the rule (relay/gate/testdata) are run through the same storms, see
 // scripts/proctest.
 func TestStorms(t *testing.T) {
-	n := *storms
-	if testing.Short() || raceEnabled {
-		n = min(n, 20)
-	}
-	var mu sync.Mutex
-	total := fleetCount{faults: make(map[string]int)}
-	began := time.Now()
-	t.Run("from", func(t *testing.T) {
-		for left, seed := n, *firstStorm; left > 0; left, seed = left-stormSeason, seed+stormSeason {
-			n := min(left, stormSeason)
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
-				t.Parallel()
-				synctest.Test(t, func(t *testing.T) {
-					s := newStorm(t, seed)
-					defer s.close()
-					s.run(seed, n)
-					mu.Lock()
-					defer mu.Unlock()
-					total.add(s.fleetCount)
-				})
-				if t.Failed() {
-					t.Logf("replay: go test ./relay -run TestStorms -storms.first %d -storms %d", seed, n)
-				}
-			})
-		}
+	seasons(t, "storms", "storms", *storms, *firstStorm, func(t *testing.T, seed uint64, n int) fleetCount {
+		s := newStorm(t, seed)
+		defer s.close()
+		s.run(seed, n)
+		return s.fleetCount
 	})
-	fmt.Fprintln(os.Stderr, total.line("storms", time.Since(began)))
 }
 
 // storm is a fleet in a storm.
@@ -132,8 +106,7 @@ func (w *storm) run(first uint64, n int) {
 			w.dump(begin, 400)
 		}
 	}
-	got := w.net.Report()
-	w.emitted, w.missed, w.double, w.unlinked = got.Emitted, got.Missed, got.Double, got.Unlinked
+	w.count()
 }
 
 func (w *storm) faulted() (n int) {
@@ -151,8 +124,8 @@ func (w *storm) broken() string {
 		return fmt.Sprintf("S1: %+v", doubles[0])
 	case len(unlinked) > 0:
 		return fmt.Sprintf("S2: %+v", unlinked[0])
-	case w.group.fallen() != "":
-		return "S3: " + w.group.fallen()
+	case w.group.lowered() > 0:
+		return fmt.Sprintf("S3: the mark has fallen, it is %s", w.group.State().Mark)
 	case w.slots.broken() != "":
 		return "slot: " + w.slots.broken()
 	}
@@ -199,7 +172,7 @@ func (w *slotWatch) event(e simnet.Event) {
 	b := e.Block
 	w.slots[b.ID] = b.Slot
 	parent, ok := w.slots[b.Previous]
-	if e.Kind == simnet.Received && !e.Inside && ok && parent >= b.Slot && e.Node[:3] == "up-" && w.first == "" {
+	if e.Kind == simnet.Received && !e.Inside && ok && parent >= b.Slot && strings.HasPrefix(e.Node, "up-") && w.first == "" {
 		w.first = fmt.Sprintf("%s gets block %d of slot %d on one of slot %d", e.Node, b.Num(), b.Slot, parent)
 	}
 }
