@@ -51,7 +51,7 @@ func TestRandomSchedules(t *testing.T) {
 func seasons(t *testing.T, tier, flags string, n int, first uint64, season func(t *testing.T, seed uint64, n int) fleetCount) fleetCount {
 	t.Helper()
 	if testing.Short() || raceEnabled {
-		n = min(n, 20)
+		n = min(n, 12)
 	}
 	name, began := t.Name(), time.Now()
 	var mu sync.Mutex

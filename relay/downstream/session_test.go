@@ -228,6 +228,7 @@ func TestFullHouse(t *testing.T) {
 		r.dial("c").closedSilently()
 		third.Conn().Close(errors.New("room"))
 		<-r.sink.down
+		synctest.Wait() // its seat is given back after its end is told
 		r.join("c", wire.ID{4})
 		synctest.Wait()
 		if lines := r.logs.lines("reason=full"); len(lines) == 0 {
