@@ -270,7 +270,7 @@ func TestBadVoteIsNotReplayed(t *testing.T) {
 		c := newTrial(t)
 		defer c.close()
 		r := c.replicas(c.base.id, "a", "b")
-		time.Sleep(time.Second) // past leadGrace, which ends at the instant of a settle: one of them is active
+		time.Sleep(time.Second) // fake time: past leadGrace, which ends at the instant of a settle
 		good, bad := c.base, genesis(100)
 		for _, up := range []*player{c.up, c.evil} {
 			up.vote(1, good.id)
