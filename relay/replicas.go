@@ -11,6 +11,10 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
+// wakeAfter is how long a replica that has got all it was told to sync to may take
+// to say where it is.
+const wakeAfter = 2 * time.Second
+
 // replica is the hub's view of a nodeos that dialled this relay.
 type replica struct {
 	peer
@@ -29,6 +33,10 @@ type replica struct {
 	// syncing: too far behind for the ring; it gets blocks by sync_request and
 	// nothing live (p2p notes, 4.3 iii).
 	syncing bool
+	// target is the block it was told to sync to, and quiet since when nothing
+	// has been on its way to it.
+	target uint32
+	quiet  time.Time
 	// muted: another relay of the group feeds it.
 	muted bool
 	// said is the state last reported.
@@ -240,6 +248,7 @@ func (h *hub) startSync(r *replica) {
 		return // nothing final to sync to yet
 	}
 	h.setSyncing(r, true)
+	r.target, r.quiet = lib, time.Now()
 	n := wire.Notice{
 		KnownTrx:    wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: lib},
 		KnownBlocks: wire.IDList{Mode: wire.ModeLastIrrCatchUp, Pending: tip.Block.Num(), IDs: []wire.ID{tip.Block.ID}},
@@ -250,6 +259,24 @@ func (h *hub) startSync(r *replica) {
 	f := wire.Encode(&n)
 	r.conn.Send(conn.Control, f)
 	f.Release()
+}
+
+// wake gives live blocks again to a replica that has been given all it was to sync
+// to, and is silent. A nodeos says where it is when it has applied the target or a
+// block above it (net_plugin.cpp: sync_recv_block). One that had all of them already,
+// without our knowing, waits for the next block, which nobody else can send it.
+func (h *hub) wake(r *replica, now time.Time) {
+	if !r.syncing {
+		return
+	}
+	switch served, open := r.r.Served(); {
+	case open || r.conn.Stats().QueuedFrames != 0:
+		r.quiet = now
+	case served >= r.target && now.Sub(r.quiet) > wakeAfter:
+		r.floor = max(r.floor, served)
+		h.setSyncing(r, false)
+		h.catchUp(r)
+	}
 }
 
 func (h *hub) setSyncing(r *replica, syncing bool) {
@@ -290,14 +317,16 @@ func (h *hub) unmute(r *replica) {
 	h.catchUp(r)
 }
 
-// resume goes on with peers whose queue was full and has drained.
-func (h *hub) resume(time.Time) {
+// resume goes on with peers whose queue was full and has drained, and with
+// replicas that have synced.
+func (h *hub) resume(now time.Time) {
 	for _, r := range h.replicaSet {
 		if r.resumable() {
 			r.behind = false
 			h.catchUp(r)
 			h.replicaState(r)
 		}
+		h.wake(r, now)
 	}
 	for _, u := range h.upSet {
 		h.resumePeer(&u.peer)

@@ -50,6 +50,7 @@ func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
 // onTick does what depends on the clock.
 func (h *hub) onTick(now time.Time) {
 	h.resume(now)
+	h.dun(now)
 	h.votes.expire(now)
 	if now.Sub(h.rotated) >= trxRotate {
 		h.rotated = now

@@ -38,6 +38,10 @@ type upPeer struct {
 	since time.Time // when it connected
 	// placed: its head is known here, so that what it lacks is known as well.
 	placed bool
+	// owes: it was asked for the blocks up to its head, which is not known here.
+	owes bool
+	// apart is the last block it sent that did not link to what is known here.
+	apart wire.ID
 }
 
 // upSink passes what upstreams say to the hub.
@@ -145,6 +149,7 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 		}
 	}
 	if from <= head.Num() {
+		u.owes = true
 		u.ask(from, head.Num(), time.Now())
 	}
 }
@@ -154,6 +159,24 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 func (u *upPeer) ask(from, to uint32, now time.Time) {
 	u.asked, u.until = now, to
 	u.up.RequestRange(from, to)
+}
+
+// dun asks upstreams again for what they have been asked for and have not sent: the
+// way to their heads. Blocks of our own that build on less would come too late.
+func (h *hub) dun(now time.Time) {
+	for _, u := range h.upSet {
+		if u.owes && !u.placed {
+			h.locateUp(u)
+		}
+		if u.apart == (wire.ID{}) {
+			continue
+		}
+		if e := h.ring.Get(u.apart); e != nil && !e.Public {
+			h.fillGap(u, e, now)
+		} else {
+			u.apart = wire.ID{}
+		}
+	}
 }
 
 // upstreamFrame handles one frame of an upstream.
@@ -189,6 +212,7 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 		return
 	}
 	if !entry.Public {
+		u.apart = entry.Block.ID
 		h.fillGap(u, entry, e.at)
 	}
 	h.finalize(u, entry)
@@ -205,8 +229,9 @@ func (h *hub) finalize(u *upPeer, e *ring.Entry) {
 		return
 	}
 	if lib, ok := wire.Finality(e.Block, claimed.Block); ok && lib > u.final.Num() {
-		if f := h.ring.Ancestor(claimed, lib); f != nil {
-			u.final = f.Block.ID
+		// Its child may be known where it is not: after a gap.
+		if child := h.ring.Ancestor(claimed, lib+1); child != nil {
+			u.final = child.Block.Previous
 		}
 	}
 }
@@ -242,21 +267,27 @@ func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
 // passed reports whether an upstream has gone on without the block: it has one
 // of that slot or a later one, on another branch. The block lost its place;
 // there it would be ignored, if its height is final by now, and its children
-// would not link. Until the upstream's head is known here nothing is sent, but
-// for no longer than placeLimit: then it is for the rule of links alone to say.
+// would not link. Until the upstream's head is known here nothing is sent: it is
+// no ancestor of e, so that e is on another branch or far ahead. Where nothing
+// could be asked for, that lasts no longer than placeLimit: then it is for the
+// rule of links alone to say.
 func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
 	if !u.placed {
-		u.placed = time.Since(u.since) > placeLimit
+		u.placed = !u.owes && time.Since(u.since) > placeLimit
 		return !u.placed
 	}
 	return u.slot >= e.Block.Slot
 }
 
 // dead reports whether e is on a branch that an upstream has dropped, since
-// another one is irreversible there: e would not link, whatever was sent before.
+// another one is irreversible there: e would not link, whatever was sent before,
+// or is not even looked at.
 func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
 	if u.final == (wire.ID{}) {
 		return false
+	}
+	if e.Block.Num() <= u.final.Num() {
+		return true
 	}
 	a := h.ring.Ancestor(e, u.final.Num())
 	return a != nil && a.Block.ID != u.final

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
@@ -31,6 +32,8 @@ type syncs struct {
 	last chan struct{} // closed when the newest run has ended
 	over bool          // the connection has ended
 	runs sync.WaitGroup
+
+	served atomic.Uint32 // the last block given to the connection
 }
 
 type syncRun struct {
@@ -78,6 +81,14 @@ func (r *Replica) Sync(ctx context.Context, from Fetcher, start, end uint32) {
 	})
 }
 
+// Served returns the number of the last block that a sync request was answered with, 0 for none, and whether a request is
+// being served.
+func (r *Replica) Served() (last uint32, open bool) {
+	r.sync.mu.Lock()
+	defer r.sync.mu.Unlock()
+	return r.sync.served.Load(), r.sync.open != nil
+}
+
 // serveSync streams from next to the end of the run, which may move meanwhile.
 func (r *Replica) serveSync(ctx context.Context, run *syncRun, from Fetcher, next uint64) {
 	defer func() {
@@ -93,6 +104,7 @@ func (r *Replica) serveSync(ctx context.Context, run *syncRun, from Fetcher, nex
 		if err := r.conn.SendWait(ctx, conn.Sync, f); err != nil {
 			return err
 		}
+		r.sync.served.Store(uint32(next))
 		next++
 		return nil
 	}
