@@ -139,6 +139,45 @@ func TestFarBehindCatchesUp(t *testing.T) {
 	}
 }
 
+// A replica is told to sync to what it has had for a while from another relay. A
+// nodeos that gets nothing new so does not say that it is done: it waits for the next
+// block, and has to get it.
+func TestSyncThatBringsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		var chain []script
+		for parent := genesis(100); len(chain) < 40; parent = chain[len(chain)-1].id {
+			chain = append(chain, child(parent, s.slot-40+wire.Slot(len(chain)), "bpb", 0, 0))
+		}
+		at := func(num uint32) script { return chain[num-101] }
+		up := s.accept(at(130).id, at(140).id)
+		settle()
+		for num := uint32(110); num <= 140; num++ {
+			up.write(at(num).frame)
+		}
+		r := s.dial("nodeos-a", at(102).id, at(102).id)
+		settle()
+		if r.has(at(140).id) {
+			t.Fatal("blocks were pushed that do not link to what the replica has told of")
+		}
+		r.send(&wire.SyncRequest{Start: 121, End: 130})
+		settle()
+		if !r.has(at(130).id) || r.has(at(131).id) {
+			t.Fatal("the range asked for did not come, or more than that")
+		}
+		time.Sleep(5 * time.Second) // fake time
+		next := child(at(140).id, s.slot+10, "bpb", 0, 0)
+		up.write(next.frame)
+		settle()
+		for name, b := range map[string]script{"131": at(131), "140": at(140), "the next": next} {
+			if !r.has(b.id) {
+				t.Errorf("the replica did not get block %s", name)
+			}
+		}
+	})
+}
+
 // The upstream that serves the sync dies in the middle of it: another one goes
 // on.
 func TestUpstreamDiesDuringSync(t *testing.T) {

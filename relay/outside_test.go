@@ -143,6 +143,47 @@ func TestRoundOnADeadBranch(t *testing.T) {
 	})
 }
 
+// A leader dies before our round, and its successor misses some of the network's
+// blocks that no upstream serves when asked: how far back their branch leaves ours
+// nobody tells. Nothing is sent that cannot link, and as soon as they serve again the
+// round builds on their branch.
+func TestUpstreamsServeNoSync(t *testing.T) {
+	t.Parallel()
+	for stalled, most := range map[time.Duration]int{700 * time.Millisecond: 16, 3 * time.Second: 54, 8 * time.Second: 72} {
+		t.Run(stalled.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}})
+				defer f.close()
+				stall := func(on bool) {
+					for u := range f.net.Addrs() {
+						f.net.Upstream(u).StallSync(on)
+					}
+				}
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				for i := range 6 {
+					f.awaitSlot(0, time.Duration(2600+i*100)*time.Millisecond)
+					stall(true)
+					dead, next := f.members[i%2], f.members[(i+1)%2]
+					dead.kill()
+					f.appoint(next, time.Duration(900+i*200)*time.Millisecond)
+					time.Sleep(stalled) // fake time
+					stall(false)
+					rounds(1)
+					dead.start()
+					time.Sleep(time.Second) // fake time
+				}
+				got := f.net.Report()
+				if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 6*12 || got.Missed > most {
+					f.dump(f.members[0].began, 300)
+					t.Errorf("report=%+v %+v, want none unlinked and at most %d missed", brief(got), got.Unlinkeds, most)
+				}
+			})
+		})
+	}
+}
+
 // One upstream is not heard any more, but hears us, and the other one lags: our
 // round begins on a block that the network has gone on from. What that is the
 // lagging one tells, and nothing is sent to the one that must know by then.
