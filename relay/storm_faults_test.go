@@ -11,7 +11,7 @@ import (
 // ahead is what has to be under way before our round begins, and what follows
 // from it. It returns how many other things are to happen in the storm.
 func (w *storm) ahead() int {
-	switch w.rng.IntN(4) {
+	switch w.rng.IntN(6) {
 	case 0:
 		w.faults["fork-at-tip"]++
 		w.note("the network forks at the tip")
@@ -22,9 +22,14 @@ func (w *storm) ahead() int {
 		}
 		time.Sleep(w.upTo(2 * stormAhead)) // fake time
 	case 1:
-		w.twins()
+		w.lost(true)
 		return 0
 	case 2:
+		w.late()
+	case 3:
+		w.lost(false)
+	case 4:
+		w.outdone()
 		w.late()
 	default:
 		time.Sleep(w.upTo(2 * stormAhead)) // fake time
@@ -32,24 +37,85 @@ func (w *storm) ahead() int {
 	return 3 + w.rng.IntN(6)
 }
 
-// twins: the replicas sign twice, and while the group is about to agree on the
-// first of the two a hand-over fails. Leadership stays where it is: that two
-// leaders use two children of one process is beyond the promise (docs/design.md).
-func (w *storm) twins() {
-	w.faults["twins"]++
-	w.note("all replicas sign twice in the first slots")
-	for _, r := range w.replicas {
-		if n := r.Node(); n != nil {
-			n.Equivocate(3)
+// lost: while the group is about to agree on a block that has been sent a
+// hand-over fails, and often the replica that signed it falls silent. Twins: the
+// replicas sign twice. Leadership stays where it is then: that two leaders use
+// two children of one process is beyond the promise (docs/design.md).
+func (w *storm) lost(twins bool) {
+	if twins {
+		w.faults["twins"]++
+		w.note("all replicas sign twice in the first slots")
+		for _, r := range w.replicas {
+			if n := r.Node(); n != nil {
+				n.Equivocate(3)
+			}
 		}
 	}
 	if !w.await(func(t fsm.Transition) bool { return t.To.Source == t.From.Source && t.To.Height() == t.From.Height()+1 }) {
 		return
 	}
+	r := w.speaker()
 	w.handOver()
-	if w.rng.IntN(2) == 0 {
-		w.freeze(w.speaker())
+	switch {
+	case w.rng.IntN(2) == 0:
+	case twins:
+		w.freeze(r)
+	default:
+		w.silence(r)
 	}
+}
+
+// silence: the replica is silent from now on, and the network tells nothing of its
+// block. Should the right be given to another one, a new leader
+// would use it.
+func (w *storm) silence(r *simnet.Replica) {
+	if r == nil {
+		return
+	}
+	w.faults["replica-freeze"]++
+	w.note("freeze %s for long", r.Name())
+	for i := range w.net.Addrs() {
+		w.net.Upstream(i).Lag(8 * time.Second)
+	}
+	r.Freeze()
+	defer r.Thaw()
+	if w.await(func(t fsm.Transition) bool { return t.Unused }) {
+		time.Sleep(w.commit + w.upTo(100*time.Millisecond)) // fake time
+		w.succeed()
+	}
+}
+
+// succeed: the leader is killed, and another one takes over.
+func (w *storm) succeed() {
+	leader, _ := w.group.current()
+	if leader == nil {
+		return
+	}
+	w.faults["kill"]++
+	w.note("kill leader %s", leader.name)
+	leader.kill()
+	w.group.elect(nil)
+	time.Sleep(w.upTo(w.commit)) // fake time
+	w.promote()
+}
+
+// outdone: the leader does not notice that it is one no more, although it hears
+// what the group agrees on, and another one leads our round.
+func (w *storm) outdone() {
+	old, _ := w.group.current()
+	if old == nil || old.led == nil {
+		return
+	}
+	old.resign()
+	old.lead(w.group.elect(old), true)
+	time.Sleep(w.upTo(100 * time.Millisecond)) // fake time
+	w.faults["stale-leader"]++
+	until := time.Now().Add(2*stormAhead + w.upTo(3*time.Second))
+	w.stale = append(w.stale, &staleLeader{old, old.led, until})
+	old.led = nil
+	w.group.elect(nil)
+	w.note("%s is outdone, and goes on until %s", old.name, until.Format("04:05.000"))
+	w.promote()
 }
 
 // late: the replica whose turn it is does not sign, and goes on, or a hand-over
@@ -138,15 +204,8 @@ func (w *storm) strike() {
 	kind := ""
 	switch w.rng.IntN(14) {
 	case 0:
-		if leader != nil {
-			kind = "kill"
-			w.amid()
-			w.note("kill leader %s", leader.name)
-			leader.kill()
-			w.group.elect(nil)
-			time.Sleep(w.upTo(w.commit)) // fake time
-			w.promote()
-		}
+		w.amid()
+		w.succeed()
 	case 1, 2:
 		if leader != nil {
 			kind = "stale-leader"
