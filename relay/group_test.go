@@ -137,6 +137,13 @@ func (g *group) proposed() (t fsm.Transition, ok bool) {
 	return g.pending.t, true
 }
 
+// lose forgets the proposal that is under way: it was never handed to the log.
+func (g *group) lose() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pending = nil
+}
+
 // lowered is how often the mark has fallen.
 func (g *group) lowered() int {
 	g.mu.Lock()

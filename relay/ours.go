@@ -86,7 +86,9 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 	v := h.ask(e, o)
 	switch v.Action {
 	case gate.Emit:
-		h.emit(e, o, at)
+		if !e.Decided { // or it was sent by a leadership here that lost its proposal
+			h.emit(e, o, at)
+		}
 		h.propose(v.Propose)
 	case gate.Reserve:
 		h.propose(v.Propose)
@@ -185,14 +187,16 @@ func (h *hub) onNewParent(parent *ring.Entry) {
 	}
 }
 
-// offerChildren offers the source's children of a block that wait in the ring.
+// offerChildren offers the source's children of a block that wait in the ring, or
+// the one that was sent when that did not come to be the mark: what builds on it
+// cannot go before it is.
 func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
 	if (source == wire.ID{}) {
 		return
 	}
 	var child *ring.Entry
 	h.ring.At(height+1, func(e *ring.Entry) bool {
-		if e.Block.Previous == parent && !e.Decided && e.From(source) {
+		if e.Block.Previous == parent && (!e.Decided || h.gate.Sent(fsm.BlockID(e.Block.ID))) && e.From(source) {
 			child = e // the ring lists the newest first: keep the oldest
 		}
 		return true

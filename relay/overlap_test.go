@@ -45,3 +45,46 @@ func TestLeadershipsOverlap(t *testing.T) {
 		})
 	}
 }
+
+// A hand-over fails in our round while the group is about to agree on a block that
+// has been sent, and the group never does: the same relay goes on, and says again
+// what it has sent. With a single upstream nobody else would tell it.
+func TestFailedHandOverLosesAProposal(t *testing.T) {
+	t.Parallel()
+	for _, again := range []string{"in the same term", "in the next one"} {
+		t.Run(again, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 1, mode: director.Votes, load: 3, dials: [][]int{{0}, {0}}, commit: 100 * time.Millisecond})
+				defer f.close()
+				f.mem.CutBoth("r1", "up-2")
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				lost := 0
+				for i := range 8 {
+					f.awaitSlot(3+i%5, 0)
+					m := f.members[0]
+					for {
+						if p, ok := f.group.proposed(); ok && p.To.Height() == p.From.Height()+1 && p.To.Source == p.From.Source {
+							break
+						}
+						time.Sleep(5 * time.Millisecond) // fake time
+					}
+					_, term := f.group.current()
+					f.group.lose()
+					m.resign()
+					if again == "in the next one" {
+						term = f.group.elect(m)
+					}
+					lost++
+					m.lead(term, false)
+					rounds(1)
+				}
+				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.Missed > lost/4 {
+					f.dump(f.members[0].began, 400)
+					t.Errorf("report=%+v, want at most %d missed", brief(got), lost/4)
+				}
+			})
+		})
+	}
+}
