@@ -214,12 +214,29 @@ func (h *hub) onHello(k *link, tip wire.ID) {
 	h.linkSet = append(h.linkSet, k)
 	if e := h.ring.Get(tip); e != nil {
 		h.ring.Note(e, k.number)
-	} else if t := h.ring.Tip(); t != nil {
-		k.floor = max(h.ring.Lowest(), t.Block.Num()-min(t.Block.Num(), 2*linkBack)) - 1
+	} else {
+		h.begin(k)
 	}
 	h.resumePeer(&k.peer)
 	h.votes.replay(k.conn)
 	h.sendRosters()
+}
+
+// begin has a follower begin with our last blocks.
+func (h *hub) begin(k *link) {
+	if tip := h.ring.Tip(); tip != nil {
+		k.floor = max(h.ring.Lowest(), tip.Block.Num()-min(tip.Block.Num(), 2*linkBack)) - 1
+	}
+}
+
+// supplyLink gives a follower block e and what it lacks before it. It begins anew
+// when it is not known to have anything that e builds on: our ring was empty when it
+// came, or has been since.
+func (h *hub) supplyLink(k *link, e *ring.Entry) {
+	if h.supply(&k.peer, e) == supplyUnlinked {
+		h.begin(k)
+		h.supply(&k.peer, e)
+	}
 }
 
 // onLinkBlock takes a block from another relay. What it is was announced; a

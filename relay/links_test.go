@@ -108,3 +108,44 @@ func TestLeaderKilled(t *testing.T) {
 		})
 	}
 }
+
+// All relays start at once, and the leader has its followers before it has an
+// upstream: what it hears later goes to them, and so to their replicas.
+func TestFollowersComeFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 3, dials: [][]int{{1}, {2}, {1, 2}}, finalizer: []int{1, 2}})
+		defer f.close()
+		rounds(2)
+		f.group.elect(nil)
+		for _, r := range append(f.replicas, f.fin) {
+			r.Kill()
+		}
+		for _, m := range f.members {
+			m.kill()
+		}
+		for i := range f.net.Addrs() {
+			f.mem.CutBoth("r1", fmt.Sprintf("up-%d", i+1))
+		}
+		for _, m := range f.members {
+			m.start()
+		}
+		f.appoint(f.members[0], 0)
+		time.Sleep(3 * time.Second) // fake time
+		f.mem.HealAll()
+		time.Sleep(time.Second) // fake time
+		for _, r := range append(f.replicas, f.fin) {
+			f.startReplica(r)
+		}
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		rounds(2)
+		f.clean(12, 0)
+		for _, r := range f.replicas {
+			v, _ := r.Node().View()
+			if up, _ := f.net.Upstream(0).View(); v.Head.Num()+13 < up.Head.Num() {
+				t.Errorf("%s: head %s, want it near the network's %s", r.Name(), v.Head, up.Head)
+			}
+		}
+	})
+}

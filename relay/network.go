@@ -112,7 +112,7 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
 	for _, l := range h.linkSet {
 		if &l.peer != from && !e.Held {
-			h.supply(&l.peer, e)
+			h.supplyLink(l, e)
 		}
 	}
 	for _, r := range h.replicaSet {

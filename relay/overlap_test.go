@@ -47,8 +47,9 @@ func TestLeadershipsOverlap(t *testing.T) {
 }
 
 // A hand-over fails in our round while the group is about to agree on a block that
-// has been sent, and the group never does: the same relay goes on, and says again
-// what it has sent. With a single upstream nobody else would tell it.
+// has been sent, and the group never does. The same relay goes on and says again what
+// it has sent: what builds on that need not wait for its only upstream, which is back
+// a second later, to tell it.
 func TestFailedHandOverLosesAProposal(t *testing.T) {
 	t.Parallel()
 	for _, again := range []string{"in the same term", "in the next one"} {
@@ -73,11 +74,16 @@ func TestFailedHandOverLosesAProposal(t *testing.T) {
 					_, term := f.group.current()
 					f.group.lose()
 					m.resign()
+					time.Sleep(100 * time.Millisecond) // fake time
 					if again == "in the next one" {
 						term = f.group.elect(m)
 					}
 					lost++
+					f.mem.CutBoth("r1", "up-1")
 					m.lead(term, false)
+					time.Sleep(1200 * time.Millisecond) // fake time
+					f.mem.HealAll()
+					f.mem.CutBoth("r1", "up-2")
 					rounds(1)
 				}
 				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.Missed > lost/4 {

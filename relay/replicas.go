@@ -347,7 +347,7 @@ func (h *hub) resumePeer(p *peer) {
 		return
 	}
 	if front := h.front(); front != nil {
-		h.supply(p, front)
+		h.supplyLink(p.link, front)
 	}
 }
 

@@ -72,6 +72,10 @@ type trouble struct {
 	ended chan struct{}
 	wg    sync.WaitGroup
 	held  []*simnet.Node
+	// lied: relays have left an upstream for its lies. deaf: one hears another
+	// upstream no more, which hears it. Both at once are beyond what is promised:
+	// nobody tells that relay of the network (docs/design.md).
+	lied, deaf bool
 }
 
 // later undoes a fault after a while, unless all is healed before.
@@ -262,8 +266,8 @@ func (g *simGroup) cutUpstreams() bool {
 
 func (g *simGroup) oneWayUpstream() bool {
 	from, to := g.victim(), upName(g.rng.IntN(upstreams))
-	if g.rng.IntN(2) == 0 {
-		from, to = to, from
+	if g.rng.IntN(2) == 0 && !g.trouble.lied {
+		from, to, g.trouble.deaf = to, from, true
 	}
 	g.note("cut %s -> %s", from, to)
 	g.mem.Cut(from, to)

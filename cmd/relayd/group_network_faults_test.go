@@ -41,6 +41,10 @@ func (g *simGroup) lagUpstream() bool {
 // be wrong. But it does not sign our own next block: on this chain, idle now and
 // then, that would have the id of the true one (docs/decisions/0016).
 func (g *simGroup) lie() bool {
+	if g.trouble.deaf {
+		return false
+	}
+	g.trouble.lied = true
 	i := g.rng.IntN(upstreams)
 	kinds := []simnet.Lie{simnet.LieVote, simnet.LieGarbage, simnet.LieSignature, simnet.LieSchedule}
 	kind := kinds[g.rng.IntN(len(kinds))]
@@ -112,7 +116,7 @@ func (g *simGroup) healAll() {
 	for _, n := range g.trouble.held {
 		n.Resume()
 	}
-	g.trouble.held = nil
+	g.trouble.held, g.trouble.lied, g.trouble.deaf = nil, false, false
 	g.trouble.wg.Wait()
 	g.note("all healed")
 }

@@ -38,6 +38,9 @@ type NodeConfig struct {
 	// Blocks is the chain to start with, from block 1 or a snapshot's block on.
 	// Default: the genesis block.
 	Blocks []*Block
+	// Fork is the branch above Blocks that the node had as its head when it ended: nothing of it is
+	// irreversible.
+	Fork []*Block
 	// Stale lets the node produce before it has seen a fresh block
 	// (enable-stale-production).
 	Stale bool
@@ -192,6 +195,13 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 	}
 	n.db = newForkDB(cfg.Chain, cfg.Release.forkChoice(cfg.Chain.Legacy), cfg.Blocks)
 	n.head = n.db.root
+	for _, b := range cfg.Fork {
+		e, _, err := n.db.add(b)
+		if err != nil || e == nil {
+			return nil, fmt.Errorf("load %s: %w", b, errors.Join(ErrBlock, err))
+		}
+		n.head, n.have[b.ID] = e, true
+	}
 	n.prod.enabled = cfg.Stale
 	n.prod.timer = time.NewTimer(time.Hour)
 	n.prod.timer.Stop()

@@ -21,6 +21,7 @@ type Replica struct {
 	mu   sync.Mutex
 	node *Node
 	disk []*Block
+	fork []*Block // above disk, not irreversible: what a clean end leaves
 }
 
 // NewReplica prepares a replica. history is where StartBehind takes blocks from
@@ -37,7 +38,7 @@ func (r *Replica) Name() string { return r.cfg.Name }
 func (r *Replica) Start() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.start(r.disk)
+	return r.start(r.disk, r.fork)
 }
 
 // StartBehind runs it with the first n blocks of the chain only.
@@ -48,15 +49,15 @@ func (r *Replica) StartBehind(n int) error {
 	if len(blocks) < n && r.history != nil {
 		blocks = r.history()
 	}
-	return r.start(blocks[:min(n, len(blocks))])
+	return r.start(blocks[:min(n, len(blocks))], nil)
 }
 
-func (r *Replica) start(blocks []*Block) error {
+func (r *Replica) start(blocks, fork []*Block) error {
 	if r.node != nil {
 		return fmt.Errorf("start %s: %w", r.cfg.Name, ErrRunning)
 	}
 	cfg := r.cfg
-	cfg.Blocks = blocks
+	cfg.Blocks, cfg.Fork = blocks, fork
 	cfg.Seed = nameSeed(cfg.Name) + uint64(time.Now().UnixNano())
 	node, err := NewNode(cfg)
 	if err != nil {
@@ -93,9 +94,9 @@ func (r *Replica) end(clean bool) {
 	}
 	r.node = nil
 	n.Close()
-	r.disk = n.db.log // the loop has ended
+	r.disk, r.fork = n.db.log, nil // the loop has ended
 	if clean {
-		r.disk = n.chainTo(n.head)
+		r.fork = n.chainTo(n.head)[len(n.db.log):]
 	}
 	r.tell(Killed)
 }
