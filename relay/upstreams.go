@@ -125,6 +125,7 @@ func (h *hub) locateUp(u *upPeer) {
 	if e := h.ring.Get(head); e != nil {
 		u.slot, u.placed = max(u.slot, e.Block.Slot), true
 		h.onNetworkBlock(e.Block, e.Frame, &u.peer)
+		h.finalize(u, e)
 	} else if !h.lags(u) {
 		h.fetchHead(u, root, head)
 	}

@@ -32,10 +32,12 @@ func (n *Node) onBlock(p *peer, payload []byte) {
 	// A block that is final or too late to matter is dropped unread: bytes that a
 	// broken network held back for long arrive so, and link to nothing any more.
 	// The last of them may be above what is final by now: they come with their parents,
-	// or long after their time, when the parent has come before the network broke.
+	// or long after their time, when the parent has come before the network broke: from
+	// them, or from others, and has been dropped since.
 	now := time.Now()
-	held := now.Sub(p.tailAt) < burst || now.Sub(n.chain.Clock.TimeOf(b.Slot)) > lateSlots*n.chain.Clock.Length
-	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && held
+	late := now.Sub(n.chain.Clock.TimeOf(b.Slot)) > lateSlots*n.chain.Clock.Length
+	held := now.Sub(p.tailAt) < burst || late
+	linked := n.db.has(b.Previous) || b.Num() <= n.db.root.Num() || p.tail == b.Previous && held || n.have[b.Previous] && late
 	if linked {
 		p.tail, p.tailAt = b.ID, now
 	}
