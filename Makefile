@@ -164,7 +164,7 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) build
 	$(MAKE) lint
 	$(MAKE) test
-	$(MAKE) schedules N=2000
+	$(MAKE) schedules N=1000
 	$(MAKE) race
 	$(MAKE) -j2 --output-sync=target chaos fuzz SEED=2 FUZZTIME=3s # chaos waits most of its time
 	$(MAKE) e2e E2E_SHORT=1
