@@ -196,7 +196,7 @@ func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
 	}
 	var child *ring.Entry
 	h.ring.At(height+1, func(e *ring.Entry) bool {
-		if e.Block.Previous == parent && (!e.Decided || h.gate.Sent(fsm.BlockID(e.Block.ID))) && e.From(source) {
+		if e.Block.Previous == parent && (!e.Decided || h.sentInVain(e)) && e.From(source) {
 			child = e // the ring lists the newest first: keep the oldest
 		}
 		return true
@@ -204,6 +204,13 @@ func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
 	if child != nil {
 		h.offerOrigin(child, source)
 	}
+}
+
+// sentInVain reports whether this relay has sent e as the child of the mark, and the
+// mark has not become e.
+func (h *hub) sentInVain(e *ring.Entry) bool {
+	id := fsm.BlockID(e.Block.ID)
+	return id != h.gate.State().Mark.Last && h.gate.Sent(id)
 }
 
 // offerOrigin offers e as the block of one of its origins.

@@ -65,9 +65,13 @@ func TestFailedHandOverLosesAProposal(t *testing.T) {
 				for i := range 8 {
 					f.awaitSlot(3+i%5, 0)
 					m := f.members[0]
-					for {
+					for tries := 0; ; tries++ {
 						if p, ok := f.group.proposed(); ok && p.To.Height() == p.From.Height()+1 && p.To.Source == p.From.Source {
 							break
+						}
+						if tries == 700 {
+							f.dump(m.began, 400)
+							t.Fatal("no block of ours is being agreed on")
 						}
 						time.Sleep(5 * time.Millisecond) // fake time
 					}
@@ -86,7 +90,7 @@ func TestFailedHandOverLosesAProposal(t *testing.T) {
 					f.mem.CutBoth("r1", "up-2")
 					rounds(1)
 				}
-				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.Missed > lost/4 {
+				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.Missed > lost/4 || got.SlotsOurs < 8*12 {
 					f.dump(f.members[0].began, 400)
 					t.Errorf("report=%+v, want at most %d missed", brief(got), lost/4)
 				}

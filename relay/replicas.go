@@ -269,8 +269,9 @@ func (h *hub) wake(r *replica, now time.Time) {
 	if !r.syncing {
 		return
 	}
+	queued := r.conn.Stats()
 	switch served, open := r.r.Served(); {
-	case open || r.conn.Stats().QueuedFrames != 0:
+	case open || queued.QueuedFrames+queued.QueuedSync != 0:
 		r.quiet = now
 	case served >= r.target && now.Sub(r.quiet) > wakeAfter:
 		r.floor = max(r.floor, served)

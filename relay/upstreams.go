@@ -162,8 +162,8 @@ func (u *upPeer) ask(from, to uint32, now time.Time) {
 	u.up.RequestRange(from, to)
 }
 
-// dun asks upstreams again for what they have been asked for and have not sent: the
-// way to their heads. Blocks of our own that build on less would come too late.
+// dun asks upstreams again for what they were asked for and do not serve: the way to
+// their heads. Until that has come, what we build on may be a branch they have left.
 func (h *hub) dun(now time.Time) {
 	for _, u := range h.upSet {
 		if u.owes && !u.placed {
@@ -199,8 +199,8 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 
 // onUpstreamBlock takes a block that an upstream has sent.
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
-	if e.block.Num() == u.until {
-		u.asked = time.Time{}
+	if e.block.Num() == u.until { // it has served all it has of that
+		u.asked, u.until, u.apart = time.Time{}, 0, wire.ID{}
 	}
 	if !h.sched.IsOurs(e.block.Producer) {
 		u.told = e.at

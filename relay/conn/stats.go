@@ -10,6 +10,7 @@ type Stats struct {
 	RefusedBulk         uint64 // transactions dropped
 	QueuedFrames        int    // live frames waiting now
 	QueuedBytes         int
+	QueuedSync          int // frames waiting on the sync lane
 }
 
 type counters struct {
@@ -28,5 +29,6 @@ func (c *Conn) Stats() Stats {
 	s.RefusedLive = q.refused[Control] + q.refused[Blocks]
 	s.RefusedBulk = q.refused[Bulk]
 	s.QueuedFrames, s.QueuedBytes = q.live.n, q.live.bytes
+	s.QueuedSync = q.sync.n
 	return s
 }
