@@ -37,6 +37,9 @@ type replica struct {
 	// has been on its way to it.
 	target uint32
 	quiet  time.Time
+	// woken: it hears the chain again after a sync, and has not said yet where it is.
+	// It may be applying what it got for a while, and is not fit to be active.
+	woken bool
 	// muted: another relay of the group feeds it.
 	muted bool
 	// said is the state last reported.
@@ -197,9 +200,16 @@ func (h *hub) locate(r *replica, hs *wire.Handshake) {
 		h.ring.Note(e, r.number)
 		h.credit(e)
 	}
+	if r.woken {
+		r.woken = false
+		h.sendAttach(r)
+	}
 	h.setSyncing(r, false)
 	h.catchUp(r)
 }
+
+// fit reports whether it is at the head of the chain, as far as is known.
+func (r *replica) fit() bool { return !r.syncing && !r.behind && !r.woken }
 
 // catchUp gives the replica everything up to the front.
 func (h *hub) catchUp(r *replica) {
@@ -274,7 +284,7 @@ func (h *hub) wake(r *replica, now time.Time) {
 	case open || queued.QueuedFrames+queued.QueuedSync != 0:
 		r.quiet = now
 	case served >= r.target && now.Sub(r.quiet) > wakeAfter:
-		r.floor = max(r.floor, served)
+		r.floor, r.woken = max(r.floor, served), true
 		h.setSyncing(r, false)
 		h.catchUp(r)
 	}

@@ -68,7 +68,7 @@ func (h *hub) sendOurVote(k *link, f *wire.Frame, source wire.ID) {
 func (h *hub) sendAttach(r *replica) {
 	if k := h.leader; k != nil {
 		h.sendFeed(k, typeAttach, appendAttach(h.buf[:0], attach{
-			id: r.id, chain: r.r.Handshake().ChainID, name: r.name, observer: r.observer, fit: !r.syncing && !r.behind,
+			id: r.id, chain: r.r.Handshake().ChainID, name: r.name, observer: r.observer, fit: r.fit(),
 		}))
 	}
 }

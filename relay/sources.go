@@ -60,7 +60,7 @@ func (h *hub) fitSource(s *source) bool {
 	case s.observer:
 		return false
 	case s.local != nil:
-		return !s.local.syncing && !s.local.behind
+		return s.local.fit()
 	}
 	return s.home != nil && s.home.attached[s.id]
 }
