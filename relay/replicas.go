@@ -273,7 +273,7 @@ func (h *hub) startSync(r *replica) {
 
 // wake gives live blocks again to a replica that has been given all it was to sync
 // to, and is silent. A nodeos says where it is when it has applied the target or a
-// block above it (net_plugin.cpp:2490-2519). One that had all of them already,
+// block above it (net_plugin.cpp:2490-2519), which may take longer. One that had all of them already,
 // without our knowing, waits for the next block, which nobody else can send it.
 func (h *hub) wake(r *replica, now time.Time) {
 	if !r.syncing {

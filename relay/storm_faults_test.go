@@ -66,8 +66,7 @@ func (w *storm) lost(twins bool) {
 }
 
 // silence: the replica is silent from now on, and the network tells nothing of its
-// block. Should the right be given to another one, a new leader
-// would use it.
+// block. Should the right be given to another one, a new leader would use it.
 func (w *storm) silence(r *simnet.Replica) {
 	if r == nil {
 		return

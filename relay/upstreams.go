@@ -38,7 +38,8 @@ type upPeer struct {
 	since time.Time // when it connected
 	// placed: its head is known here, so that what it lacks is known as well.
 	placed bool
-	// owes: it was asked for the blocks up to its head, which is not known here.
+	// owes: it has been asked for the blocks up to its head; until it is placed it
+	// owes them.
 	owes bool
 	// apart is the last block it sent that did not link to what is known here.
 	apart wire.ID
@@ -268,8 +269,8 @@ func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
 // passed reports whether an upstream has gone on without the block: it has one
 // of that slot or a later one, on another branch. The block lost its place;
 // there it would be ignored, if its height is final by now, and its children
-// would not link. Until the upstream's head is known here nothing is sent: it is
-// no ancestor of e, so that e is on another branch or far ahead. Where nothing
+// would not link. Until the upstream's head is known here nothing is sent: as
+// far as the ring reaches back, e does not build on that head. Where nothing
 // could be asked for, that lasts no longer than placeLimit: then it is for the
 // rule of links alone to say.
 func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
