@@ -56,7 +56,7 @@ test: ## Run the tests
 
 .PHONY: race
 race: ## Run the tests under the race detector (needs gcc), but for those of built programs, which it does not see
-	$(GO) test -race -timeout 15m $$($(GO) list $(PKG) | grep -v /scripts/)
+	GO='$(GO)' scripts/race.sh $(PKG)
 
 .PHONY: lint
 lint: ## gofumpt, vet, staticcheck, and the house rules
