@@ -139,6 +139,34 @@ func TestFarBehindCatchesUp(t *testing.T) {
 	}
 }
 
+// An upstream that is slow to serve what it was asked for is not asked again while it
+// comes: an older one would begin anew each time. It is once nothing comes any more.
+func TestSlowRangeIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		parent := genesis(100)
+		var chain []script
+		for range 12 {
+			b := child(parent, s.slot+wire.Slot(len(chain)), "bpb", 0, 0)
+			chain, parent = append(chain, b), b.id
+		}
+		up := s.accept(chain[0].id, chain[11].id)
+		settle()
+		for _, b := range chain[:8] {
+			up.write(b.frame)
+			time.Sleep(700 * time.Millisecond) // fake time
+		}
+		if got := up.requests(); len(got) != 1 {
+			t.Errorf("asked for %+v while the first range came, want that one alone", got)
+		}
+		time.Sleep(time.Second) // fake time
+		if got := up.requests(); len(got) != 2 || got[1].End != chain[11].id.Num() {
+			t.Errorf("asked for %+v, want its head again after a second of silence", got)
+		}
+	})
+}
+
 // A replica is told to sync to what it has had for a while from another relay. A
 // nodeos that gets nothing new so does not say that it is done: it waits for the next
 // block, and has to get it.

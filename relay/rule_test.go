@@ -65,9 +65,7 @@ func TestForkBelowTheTipIsFetched(t *testing.T) {
 			up.write(tip.frame)
 			time.Sleep(wire.SlotInterval)
 		}
-		up.mu.Lock()
-		asked := slices.Clone(up.asked)
-		up.mu.Unlock()
+		asked := up.requests()
 		wanted := func(q wire.SyncRequest) bool { return q.Start <= alive.id.Num() && q.End >= alive.id.Num() }
 		if len(asked) < 2 || !slices.ContainsFunc(asked[1:], wanted) { // the first is for its head
 			t.Fatalf("asked for %+v, want #%d in one of the later ones", asked, alive.id.Num())

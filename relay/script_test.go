@@ -233,6 +233,13 @@ func (p *player) has(id wire.ID) bool {
 	return slices.Contains(p.blocks, id)
 }
 
+// requests returns the ranges that it was asked for, in order.
+func (p *player) requests() []wire.SyncRequest {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
+}
+
 // took reports whether what came last for the block is these bytes.
 func (p *player) took(b script) bool {
 	p.mu.Lock()

@@ -29,8 +29,9 @@ const (
 type upPeer struct {
 	peer
 	up    *upstream.Peer
-	asked time.Time // when a range was last asked for; zero once its end has come
-	until uint32    // the end of that range
+	asked time.Time // when a range was last asked for, or a block of it came; zero once its end has come
+	from  uint32    // the begin of that range
+	until uint32    // and its end; zero once it has come
 	heard time.Time // when it last said something
 	told  time.Time // when it last sent a block by others
 	slot  wire.Slot // the latest slot of a block it is known to have
@@ -134,7 +135,10 @@ func (h *hub) locateUp(u *upPeer) {
 }
 
 // fetchHead asks an upstream for its chain from its finality, or from where ours
-// may part from it, up to its head; at most once a second.
+// may part from it, up to its head; at most once a second. An upstream that has
+// left that head for a lower one ends the connection when it is asked for what it
+// has no more (go_away benign_other, net_plugin.cpp:1773-1779), and tells of the
+// lower one in its next handshake.
 func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	if time.Since(u.asked) < time.Second || head.Num() == 0 {
 		return
@@ -156,11 +160,22 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	}
 }
 
-// ask asks for a range of blocks. A node serves one range at a time, so there is
-// a second between two, unless the first one has come.
+// ask asks for a range of blocks. A node serves one range at a time, and an older
+// one begins anew when it is asked again: the next is asked for when this one has
+// come, or nothing of it for a second.
 func (u *upPeer) ask(from, to uint32, now time.Time) {
-	u.asked, u.until = now, to
+	u.asked, u.from, u.until = now, from, to
 	u.up.RequestRange(from, to)
+}
+
+// served notes that a block of the range asked for has come.
+func (u *upPeer) served(num uint32, now time.Time) {
+	switch {
+	case num == u.until: // it has served all it has of that
+		u.asked, u.until, u.apart = time.Time{}, 0, wire.ID{}
+	case num >= u.from && num < u.until:
+		u.asked = now
+	}
 }
 
 // dun asks upstreams again for what they were asked for and do not serve: the way to
@@ -200,9 +215,7 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 
 // onUpstreamBlock takes a block that an upstream has sent.
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
-	if e.block.Num() == u.until { // it has served all it has of that
-		u.asked, u.until, u.apart = time.Time{}, 0, wire.ID{}
-	}
+	u.served(e.block.Num(), e.at)
 	if !h.sched.IsOurs(e.block.Producer) {
 		u.told = e.at
 	}
