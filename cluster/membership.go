@@ -47,6 +47,9 @@ type known struct{ alive, caughtUp bool }
 // removes nothing but the former identity of a member that has lost its log and come back: first
 // the new identity is added without a vote and catches up, then the old one is removed, then the new one gets its vote.
 // In between the voters are those that are there, so that no majority ever counts on a log that is gone.
+//
+// Whoever has a log and no entry was removed, and stays out; but not while its name is a member: then only this log of it has no entry,
+// since the leader that added it was one no more, and its word was undone.
 func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers []Peer, know func(raft.ServerID) known) (change, []string) {
 	var obstacles []string
 	peers = slices.Clone(peers)
@@ -74,7 +77,7 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 			continue
 		}
 		switch {
-		case now == nil && p.HasState:
+		case now == nil && p.HasState && (former == nil || p.ClusterID != cluster):
 			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, or is another cluster's; move its data_dir away", p.Name))
 		case now == nil:
 			return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: id, Address: at(p.RaftID, p.Addr)}}, obstacles

@@ -81,8 +81,10 @@ func TestNextChange(t *testing.T) {
 	and := func(s ...raft.Server) []raft.Server { return append(slices.Clone(three), s...) }
 	moved, state, foreign := peer("c-1"), peer("d-1"), peer("d-1")
 	moved.Addr, state.HasState, foreign.ClusterID = "c:9999", true, "y"
-	liar := peer("d-1")
-	liar.Name = "e"
+	liar, undone := peer("d-1"), peer("c-2")
+	liar.Name, undone.HasState = "e", true
+	unknown := undone
+	unknown.ClusterID = ""
 	tests := []struct {
 		name      string
 		servers   []raft.Server
@@ -105,6 +107,9 @@ func TestNextChange(t *testing.T) {
 		{"wiped", three, []cluster.Peer{peer("c-2")}, nil, nil, "add as non-voter c-2", 0},
 		{"wiped, behind", and(server("c-2", raft.Nonvoter)), []cluster.Peer{peer("c-2")}, ids{"c-2": true}, nil, " ", 0},
 		{"wiped, caught up", and(server("c-2", raft.Nonvoter)), []cluster.Peer{peer("c-2")}, ids{"c-2": true}, ids{"c-2": true}, "remove c-1", 0},
+		{"wiped, its joining undone", three, []cluster.Peer{undone}, nil, nil, "add as non-voter c-2", 0},
+		{"wiped, a log of who knows where", three, []cluster.Peer{unknown}, nil, nil, " ", 1},
+		{"same name twice, with a log", three, []cluster.Peer{undone}, ids{"c-1": true}, nil, " ", 1},
 		{"same name twice", three, []cluster.Peer{peer("c-2")}, ids{"c-1": true}, nil, " ", 1},
 		{"the leader's name", three, []cluster.Peer{peer("a-2")}, nil, nil, " ", 1},
 		{"an obstacle stops no other", three, []cluster.Peer{peer("a-2"), peer("d-1")}, nil, nil, "add as non-voter d-1", 1},
@@ -155,6 +160,40 @@ func TestWipedMemberRejoins(t *testing.T) {
 			}
 		}
 		w.agreed(w.leader().mustAdvance())
+	})
+}
+
+// A member that has a log and no entry is taken in while its name is a member: so is one whose joining was undone with the leader that
+// led no more. Here a disk comes back that was replaced.
+func TestLogWithoutEntryOfAMember(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		l.mustAdvance()
+		m := w.followers(l)[0]
+		voter := func(id string) func() bool {
+			return func() bool {
+				return slices.ContainsFunc(l.group.Status().Members, func(x cluster.Member) bool { return x.RaftID == id && x.Voter })
+			}
+		}
+		former := m.group.Announce().RaftID
+		m.kill()
+		medium, faults := m.medium, m.faults
+		m.wipe()
+		m.start()
+		present := m.group.Announce().RaftID
+		w.until("the new log to count", 20*time.Second, voter(present))
+		w.agreed(l.mustAdvance())
+		m.kill()
+		m.medium, m.faults = medium, faults
+		m.start()
+		w.until("the former log to count", 20*time.Second, voter(former))
+		w.voters(l, "a", "b", "c")
+		if present == former || voter(present)() {
+			t.Errorf("members %+v, want %s in the place of %s", l.group.Status().Members, former, present)
+		}
+		w.agreed(l.mustAdvance())
 	})
 }
 
