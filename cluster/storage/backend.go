@@ -54,16 +54,17 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	path := filepath.Join(dir, logFile)
-	_, err := os.Stat(path)
+	file, err := os.Stat(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if err != nil {
+	lost := err != nil || file.Size() == 0 // an empty file would become an empty log
+	if lost {
 		if err := setAside(filepath.Join(dir, snapshotsDir)); err != nil {
 			return nil, fmt.Errorf("set snapshots without a log aside: %w", err)
 		}
 	}
-	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: err != nil}
+	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: lost}
 	if _, err := loadIdentity(identity, node); err != nil {
 		return nil, err
 	}

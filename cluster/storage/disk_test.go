@@ -74,24 +74,31 @@ func TestDiskKeepsAll(t *testing.T) {
 }
 
 func TestIdentityOfALostLogIsNotUsedAgain(t *testing.T) {
-	dir := t.TempDir()
-	s := mustOpenDisk(t, dir)
-	before := s.Identity()
-	if err := s.Join("c"); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	if err := os.Remove(filepath.Join(dir, "raft.db")); err != nil {
-		t.Fatal(err)
-	}
-	s = mustOpenDisk(t, dir)
-	after := s.Identity()
-	if after.RaftID == before.RaftID || after.Node != "eu-1" || after.ClusterID != "c" {
-		t.Errorf("got %+v after %+v, want another raft id and the same cluster", after, before)
-	}
-	s.Close()
-	if got := mustOpenDisk(t, dir).Identity(); got != after {
-		t.Errorf("opened again: got %+v, want %+v", got, after)
+	for name, lose := range map[string]func(path string) error{
+		"removed": os.Remove,
+		"emptied": func(path string) error { return os.Truncate(path, 0) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpenDisk(t, dir)
+			before := s.Identity()
+			if err := s.Join("c"); err != nil {
+				t.Fatal(err)
+			}
+			s.Close()
+			if err := lose(filepath.Join(dir, "raft.db")); err != nil {
+				t.Fatal(err)
+			}
+			s = mustOpenDisk(t, dir)
+			after := s.Identity()
+			if after.RaftID == before.RaftID || after.Node != "eu-1" || after.ClusterID != "c" {
+				t.Errorf("got %+v after %+v, want another raft id and the same cluster", after, before)
+			}
+			s.Close()
+			if got := mustOpenDisk(t, dir).Identity(); got != after {
+				t.Errorf("opened again: got %+v, want %+v", got, after)
+			}
+		})
 	}
 }
 
