@@ -115,7 +115,7 @@ func (w *demoWorld) config(i int, ports *demoPorts, dir, key string) Config {
 func (w *demoWorld) parts(r *demoRelay) parts {
 	return parts{
 		listen:    r.plug.listen,
-		listenAPI: func(Config) (net.Listener, error) { return nil, nil },
+		listenAPI: func(Config, hclog.Logger) (net.Listener, error) { return nil, nil },
 		dial:      r.plug.dial,
 		dialGroup: r.plug.dial,
 		tune:      func(c *memberlist.Config) { tuneLocal(c) },

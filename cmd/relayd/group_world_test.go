@@ -170,7 +170,7 @@ func (g *simGroup) parts(name string) parts {
 	medium := g.members[name].medium
 	return parts{
 		listen:    host.Listen,
-		listenAPI: func(Config) (net.Listener, error) { return nil, nil },
+		listenAPI: func(Config, hclog.Logger) (net.Listener, error) { return nil, nil },
 		dial:      host.Dial, dialGroup: host.Dial,
 		gossip: func(*member, string) (gossip, func() error, error) {
 			return &simGossip{g: g, changed: make(chan struct{})}, func() error { return nil }, nil

@@ -68,7 +68,7 @@ func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *
 		return nil, fmt.Errorf("listen for replicas: %w", err)
 	}
 	m.close = append(m.close, m.replica.Close)
-	if m.api, err = p.listenAPI(cfg); err != nil {
+	if m.api, err = p.listenAPI(cfg, m.log.Named("api")); err != nil {
 		return nil, fmt.Errorf("listen for the API: %w", err)
 	}
 	if m.api != nil {

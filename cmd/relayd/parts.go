@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"fmt"
 	"net"
-	"os"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/memberlist"
 
 	"github.com/thinrelay/thinrelay/cluster/storage"
@@ -20,7 +17,7 @@ import (
 // or those of a demo or a test.
 type parts struct {
 	listen    func(addr string) (net.Listener, error)
-	listenAPI func(Config) (net.Listener, error)                              // may return nil: no API
+	listenAPI func(Config, hclog.Logger) (net.Listener, error)                // may return nil: no API
 	dial      func(ctx context.Context, addr string) (net.Conn, error)        // to upstreams
 	dialGroup func(ctx context.Context, addr string) (net.Conn, error)        // to members; nil: TCP
 	gossip    func(m *member, advertise string) (gossip, func() error, error) // nil: memberlist
@@ -43,44 +40,4 @@ func systemParts(cfg Config) parts {
 		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return dialer.DialContext(ctx, "tcp", addr) },
 		patience:  leavePatience,
 	})
-}
-
-// listenAPI opens the API's listener, with TLS where it is configured.
-func listenAPI(cfg Config) (net.Listener, error) {
-	if cfg.HTTP.Listen == "" {
-		return nil, nil
-	}
-	ln, err := net.Listen("tcp", cfg.HTTP.Listen)
-	if err != nil || cfg.HTTP.TLS == (TLSConfig{}) {
-		return ln, err
-	}
-	conf, err := apiTLS(cfg.HTTP.TLS)
-	if err != nil {
-		ln.Close()
-		return nil, err
-	}
-	return tls.NewListener(ln, conf), nil
-}
-
-// apiTLS is the API's TLS: with a CA, client certificates are asked for, and
-// those that show one may change state.
-func apiTLS(c TLSConfig) (*tls.Config, error) {
-	pair, err := tls.LoadX509KeyPair(c.Cert, c.Key)
-	if err != nil {
-		return nil, fmt.Errorf("http.tls: %w", err)
-	}
-	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	if c.CA == "" {
-		return conf, nil
-	}
-	pem, err := os.ReadFile(c.CA)
-	if err != nil {
-		return nil, fmt.Errorf("http.tls.ca: %w", err)
-	}
-	conf.ClientCAs = x509.NewCertPool()
-	if !conf.ClientCAs.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("http.tls.ca: no certificate in %s", c.CA)
-	}
-	conf.ClientAuth = tls.VerifyClientCertIfGiven
-	return conf, nil
 }

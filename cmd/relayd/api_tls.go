@@ -1,0 +1,102 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// apiRereadAfter is how old the API's certificate files may be when a client comes.
+const apiRereadAfter = time.Second
+
+// listenAPI opens the API's listener, with TLS where it is configured.
+func listenAPI(cfg Config, log hclog.Logger) (net.Listener, error) {
+	if cfg.HTTP.Listen == "" {
+		return nil, nil
+	}
+	ln, err := net.Listen("tcp", cfg.HTTP.Listen)
+	if err != nil || cfg.HTTP.TLS == (TLSConfig{}) {
+		return ln, err
+	}
+	c := &apiCredentials{files: cfg.HTTP.TLS, log: log}
+	conf, err := c.read()
+	if err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
+	c.use = conf
+	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: c.forClient}), nil
+}
+
+// apiCredentials are the API's certificate files: as they are now or, while those
+// do not work, as they were when they last did.
+type apiCredentials struct {
+	files TLSConfig
+	log   hclog.Logger
+
+	mu     sync.Mutex
+	use    *tls.Config
+	pem    [3][]byte // what use was made of
+	looked time.Time
+	failed string // the error that was told
+}
+
+// forClient is the configuration for a client that connects now.
+func (c *apiCredentials) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	if now.Sub(c.looked) < apiRereadAfter {
+		return c.use, nil
+	}
+	c.looked = now
+	conf, err := c.read()
+	switch {
+	case err == nil:
+		c.use, c.failed = conf, ""
+	case err.Error() != c.failed:
+		c.failed = err.Error()
+		c.log.Error("the API's new certificate files do not work, keeping the old ones", "error", err)
+	}
+	return c.use, nil
+}
+
+// read reads the files: with a CA, client certificates are asked for, and those
+// that show one may change state.
+func (c *apiCredentials) read() (*tls.Config, error) {
+	var pem [3][]byte
+	for i, path := range []string{c.files.Cert, c.files.Key, c.files.CA} {
+		if path == "" {
+			continue
+		}
+		var err error
+		if pem[i], err = os.ReadFile(path); err != nil {
+			return nil, fmt.Errorf("http.tls: %w", err)
+		}
+	}
+	if c.use != nil && bytes.Equal(pem[0], c.pem[0]) && bytes.Equal(pem[1], c.pem[1]) && bytes.Equal(pem[2], c.pem[2]) {
+		return c.use, nil
+	}
+	pair, err := tls.X509KeyPair(pem[0], pem[1])
+	if err != nil {
+		return nil, fmt.Errorf("http.tls: %w", err)
+	}
+	// No tickets: a resumed session would outlive the CA that let it in.
+	conf := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
+	if c.files.CA != "" {
+		conf.ClientCAs = x509.NewCertPool()
+		if !conf.ClientCAs.AppendCertsFromPEM(pem[2]) {
+			return nil, fmt.Errorf("http.tls.ca: no certificate in %s", c.files.CA)
+		}
+		conf.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	c.pem = pem
+	return conf, nil
+}
