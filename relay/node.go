@@ -57,14 +57,23 @@ func (n *Node) Run(ctx context.Context, ln net.Listener) error {
 func (n *Node) Applied(s fsm.State) { n.hub.tell(s) }
 
 // Reachable reports whether an outside peer accepts a TCP connection: what a
-// follower tells the group about its fitness to lead.
+// follower tells the group about its fitness to lead. All peers are tried at
+// once, so that one that is silent does not use up the others' time.
 func (n *Node) Reachable(ctx context.Context) bool {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var reached atomic.Bool
+	var probes sync.WaitGroup
 	for _, addr := range n.cfg.Upstream.Peers {
-		if upstream.Probe(ctx, n.cfg.Upstream.Dial, addr) {
-			return true
-		}
+		probes.Go(func() {
+			if upstream.Probe(ctx, n.cfg.Upstream.Dial, addr) {
+				reached.Store(true)
+				cancel() // one is enough
+			}
+		})
 	}
-	return false
+	probes.Wait()
+	return reached.Load()
 }
 
 // downstreamConfig completes the configuration of the listener.
