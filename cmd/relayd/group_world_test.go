@@ -42,8 +42,9 @@ type simGroup struct {
 	began    time.Time
 	patience time.Duration // of members, with a stop amid our round
 
-	mu    sync.Mutex // guards what follows, and members' m
-	diary []func() string
+	mu        sync.Mutex // guards what follows, and members' m
+	diary     []func() string
+	unwelcome []string // members whose connections upstreams close on sight
 }
 
 // simMember is one member and what outlives its process.
@@ -171,7 +172,8 @@ func (g *simGroup) parts(name string) parts {
 	return parts{
 		listen:    host.Listen,
 		listenAPI: func(Config, hclog.Logger) (net.Listener, error) { return nil, nil },
-		dial:      host.Dial, dialGroup: host.Dial,
+		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return g.dialUpstream(ctx, name, addr) },
+		dialGroup: host.Dial,
 		gossip: func(*member, string) (gossip, func() error, error) {
 			return &simGossip{g: g, changed: make(chan struct{})}, func() error { return nil }, nil
 		},

@@ -36,18 +36,17 @@ var (
 // usefulness is what this member knows of its own fitness to lead.
 type usefulness struct {
 	reachable atomic.Bool
+	office    office // of the goroutine that probes
 }
 
 // probe finds out whether this member can reach an upstream: because one spoke
-// lately, or by dialling.
+// lately, or by dialling; and by what came of it when it led.
 func (m *member) probe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, probeLimit)
 	defer cancel()
-	if s, ok := m.node.Status(ctx); ok && s.Leading && connected(s.Upstreams) > 0 && time.Since(s.Heard) < heardLately {
-		m.useful.reachable.Store(true)
-		return
-	}
-	m.useful.reachable.Store(m.node.Reachable(ctx))
+	s, _ := m.node.Status(ctx)
+	reached := s.Leading && connected(s.Upstreams) > 0 && time.Since(s.Heard) < heardLately || m.node.Reachable(ctx)
+	m.useful.reachable.Store(m.useful.office.judge(time.Now(), s, reached))
 }
 
 // connected counts the upstreams in use.
