@@ -106,13 +106,14 @@ func (m *member) recall(b []byte) {
 	}
 }
 
-// nameOf finds the member that advertises an address.
+// nameOf finds the member that advertises an address. One that is gone or has
+// left is not it: gossip keeps those for days, and another may have its place.
 func (m *member) nameOf(addr string) (string, bool) {
 	if m.gossip == nil {
 		return "", false
 	}
 	for _, o := range m.gossip.Members() {
-		if o.Meta.ClusterAddr == addr && o.Name != m.cfg.Node {
+		if o.Meta.ClusterAddr == addr && o.State == members.Alive && o.Name != m.cfg.Node {
 			return o.Name, true
 		}
 	}
