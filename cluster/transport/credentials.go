@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -41,7 +42,7 @@ type credentials struct {
 	log hclog.Logger
 	use atomic.Pointer[material]
 
-	mu     sync.Mutex // held by the one handshake that looks at the files; others do not wait for it
+	mu     sync.Mutex // held by whoever looks at the files; handshakes do not wait for it
 	looked time.Time
 	failed [sha256.Size]byte // the last contents (or error) that did not work
 	warned time.Time
@@ -88,6 +89,21 @@ func (c *credentials) refresh() *material {
 	m = c.current()
 	c.warn(m)
 	return m
+}
+
+// watch looks at the files now and then until ctx ends: a healthy group makes no handshakes, and nobody would hear that files
+// changed, do not work, or end soon.
+func (c *credentials) watch(ctx context.Context) {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.refresh()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // warn tells once a day that the certificate ends soon.

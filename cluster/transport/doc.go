@@ -5,7 +5,7 @@
 // now, and names a member that Config.Allowed accepts; a dial to a known member reaches exactly that member. It
 // guarantees that strangers cost members nothing: handshakes are bounded in time and number, the source that holds most
 // of them loses first, and each source and reason is logged once a minute. Certificate files are read again when they
-// change, without a restart; files that do not work are reported once and the old ones stay in use. Connections that
+// change, without a restart and whether anybody connects or not; files that do not work are reported once and the old ones stay in use. Connections that
 // are open keep the certificates they began with.
 //
 // It never decides who is a member, never speaks Raft or the link's protocol, and knows no revocation lists: a member is
@@ -24,8 +24,9 @@ const (
 	defaultHandshakeTimeout = 5 * time.Second
 	defaultMaxHandshakes    = 64
 
-	reloadInterval = time.Second // how old a look at the certificate files may be at a handshake
-	logInterval    = time.Minute // one line per source and reason
+	reloadInterval = time.Second      // how old a look at the certificate files may be at a handshake
+	watchInterval  = 10 * time.Second // how old it may be without one
+	logInterval    = time.Minute      // one line per source and reason
 	closeTimeout   = 250 * time.Millisecond
 	acceptQueue    = 64               // authenticated connections waiting for Accept, per protocol
 	userTimeout    = 10 * time.Second // unacknowledged bytes break a connection (TCP_USER_TIMEOUT)

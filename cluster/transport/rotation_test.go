@@ -70,10 +70,39 @@ func TestBadNewFilesKeepTheOld(t *testing.T) {
 		if err := os.WriteFile(files.Key, next.Key, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(2 * time.Second)
+		time.Sleep(3 * time.Second) // not the moment at which the watch has its turn
 		if got := serial(t, talks(t, a, b, "a", "b")); got == old {
 			t.Fatal("the old certificate is still in use")
 		}
+	})
+}
+
+// A group that is well makes no handshakes for weeks. What happens to its files is told all the same.
+func TestFilesAreWatchedWithoutHandshakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		a := c.open("a")
+		files := transport.FilesOf(c.dir, "a")
+		told := func(want int, text string) {
+			t.Helper()
+			if got := c.logs["a"].count(text); got != want {
+				t.Errorf("%q: got %d lines, want %d\n%s", text, got, want, c.logs["a"])
+			}
+		}
+		replace(t, files, issue(t, c.ca, transport.Issue{Node: "a", Life: 30*24*time.Hour + time.Hour}))
+		time.Sleep(15 * time.Second)
+		told(1, "certificates read again")
+		told(0, "certificate ends soon")
+		if got, want := a.Certificate().NotAfter, time.Now().Add(30*24*time.Hour+time.Hour); want.Sub(got).Abs() > time.Minute {
+			t.Errorf("certificate until %v, want %v", got, want)
+		}
+		if err := os.Remove(files.Key); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		told(1, "keeping the old ones")
+		time.Sleep(2 * time.Hour)
+		told(1, "certificate ends soon")
 	})
 }
 

@@ -130,6 +130,7 @@ func Open(cfg Config) (*Transport, error) {
 	t.raft = &RaftLayer{layer: newLayer(t, ProtoRaft, advertise)}
 	t.link = &LinkLayer{layer: newLayer(t, ProtoLink, advertise)}
 	t.wg.Go(t.accept)
+	t.wg.Go(func() { t.creds.watch(t.ctx) })
 	return t, nil
 }
 
