@@ -17,7 +17,7 @@ const (
 	// has led and none took it. It doubles with each such leadership, up to
 	// unfitMost: when no member is taken, leadership moves more and more seldom.
 	unfitFirst = time.Minute
-	unfitMost  = 30 * time.Minute
+	unfitMost  = 8 * time.Minute
 	// takenFor is how long an upstream must have been connected to clear that.
 	takenFor = 10 * time.Second
 )

@@ -102,7 +102,7 @@ func TestOfficeComesToRest(t *testing.T) {
 			t.Errorf("%d moves in the first minute, want each member once", moves)
 		}
 	}
-	if most := 3 * (24*2 + 6); moves > most {
+	if most := 3 * (int(24*time.Hour/unfitMost) + 6); moves > most {
 		t.Errorf("%d moves in a day, want at most %d", moves, most)
 	}
 }
