@@ -20,6 +20,7 @@ type Conn struct {
 	t      *Transport
 	peer   string
 	proto  string
+	began  time.Time // when it proved who it is
 }
 
 var _ net.Conn = (*Conn)(nil)

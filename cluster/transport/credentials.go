@@ -1,7 +1,6 @@
 package transport
 
 import (
-	"context"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -89,21 +88,6 @@ func (c *credentials) refresh() *material {
 	m = c.current()
 	c.warn(m)
 	return m
-}
-
-// watch looks at the files now and then until ctx ends: a healthy group makes no handshakes, and nobody would hear that files
-// changed, do not work, or end soon.
-func (c *credentials) watch(ctx context.Context) {
-	tick := time.NewTicker(watchInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-			c.refresh()
-		case <-ctx.Done():
-			return
-		}
-	}
 }
 
 // warn tells once a day that the certificate ends soon.

@@ -5,11 +5,12 @@
 // now, and names a member that Config.Allowed accepts; a dial to a known member reaches exactly that member. It
 // guarantees that strangers cost members nothing: handshakes are bounded in time and number, the source that holds most
 // of them loses first, and each source and reason is logged once a minute. Certificate files are read again when they
-// change, without a restart and whether anybody connects or not; files that do not work are reported once and the old ones stay in use. Connections that
-// are open keep the certificates they began with.
+// change, without a restart and whether anybody connects or not; files that do not work are reported once and the old ones
+// stay in use. Connections that are open outlive the end of the certificates they began with, but not, by more than ten
+// seconds, the trust in their CA, nor their member's place.
 //
 // It never decides who is a member, never speaks Raft or the link's protocol, and knows no revocation lists: a member is
-// shut out by taking its name out of Allowed (then Recheck), a stolen key by a new CA.
+// shut out by taking its name out of Allowed, a stolen key by a new CA.
 package transport
 
 import "time"

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"os"
 	"testing"
 	"testing/synctest"
@@ -110,7 +111,7 @@ func TestCAIsReplacedWithoutABreak(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster(t, "a", "b")
 		a, b := c.open("a"), c.open("b")
-		talks(t, a, b, "a", "b")
+		former := talks(t, a, b, "a", "b")
 		next, err := transport.NewCA("next")
 		if err != nil {
 			t.Fatal(err)
@@ -134,7 +135,24 @@ func TestCAIsReplacedWithoutABreak(t *testing.T) {
 		step("trust both", func() { os.WriteFile(ca, append(both, pair.Cert...), 0o600) })
 		step("b gets a new one", func() { replace(t, transport.FilesOf(c.dir, "b"), issue(t, next, transport.Issue{Node: "b"})) })
 		step("a gets a new one", func() { replace(t, transport.FilesOf(c.dir, "a"), issue(t, next, transport.Issue{Node: "a"})) })
+		between := talks(t, a, b, "a", "b")
+		time.Sleep(time.Minute) // fake time
+		open := func(conn net.Conn) bool {
+			conn.SetReadDeadline(time.Now().Add(time.Second))
+			_, err := conn.Read(make([]byte, 1))
+			return errors.Is(err, os.ErrDeadlineExceeded)
+		}
+		if !open(former) {
+			t.Error("a connection was closed while its CA was trusted")
+		}
 		step("trust the new", func() { os.WriteFile(ca, pair.Cert, 0o600) })
+		time.Sleep(11 * time.Second) // fake time
+		if open(former) {
+			t.Error("a connection made with a certificate of the old CA is open")
+		}
+		if !open(between) {
+			t.Error("a connection made with certificates of the new CA was closed")
+		}
 	})
 }
 

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -130,7 +131,7 @@ func Open(cfg Config) (*Transport, error) {
 	t.raft = &RaftLayer{layer: newLayer(t, ProtoRaft, advertise)}
 	t.link = &LinkLayer{layer: newLayer(t, ProtoLink, advertise)}
 	t.wg.Go(t.accept)
-	t.wg.Go(func() { t.creds.watch(t.ctx) })
+	t.wg.Go(t.watch)
 	return t, nil
 }
 
@@ -157,11 +158,37 @@ func (t *Transport) Refused() map[string]uint64 {
 	return out
 }
 
-// Recheck closes the connections of members that Allowed no longer accepts.
-func (t *Transport) Recheck() {
+// recheck closes connections that would not be made now: of those whom Allowed no longer accepts, and those made with the
+// certificate of a CA that is trusted no more. One that has ended meanwhile closes none.
+func (t *Transport) recheck() {
+	roots := t.creds.current().roots
 	for _, c := range t.open() {
-		if !t.cfg.Allowed(c.peer) {
+		if err := t.recognize(c, roots); err != nil {
+			t.log.Warn("connection of a member closed", "peer", c.peer, "error", err)
 			c.abort()
+		}
+	}
+}
+
+func (t *Transport) recognize(c *Conn, roots *x509.CertPool) error {
+	if !t.cfg.Allowed(c.peer) {
+		return fmt.Errorf("%w: %q", ErrNotMember, c.peer)
+	}
+	_, err := verify(c.ConnectionState().PeerCertificates, roots, c.began)
+	return err
+}
+
+// watch looks at the certificate files now and then, whether anybody connects or not, and at the connections that are open.
+func (t *Transport) watch() {
+	tick := time.NewTicker(watchInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			t.creds.refresh()
+			t.recheck()
+		case <-t.ctx.Done():
+			return
 		}
 	}
 }
@@ -229,7 +256,7 @@ func member(name, address string) string {
 
 // adopt takes charge of an authenticated connection.
 func (t *Transport) adopt(conn *tls.Conn, s *socket, peer, proto string) (*Conn, error) {
-	c := &Conn{Conn: conn, socket: s, t: t, peer: peer, proto: proto}
+	c := &Conn{Conn: conn, socket: s, t: t, peer: peer, proto: proto, began: time.Now()}
 	t.mu.Lock()
 	closed := t.closed
 	if !closed {

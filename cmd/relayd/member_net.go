@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 
+	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/cluster/link"
 	"github.com/thinrelay/thinrelay/cluster/members"
 	"github.com/thinrelay/thinrelay/cluster/transport"
@@ -35,7 +37,7 @@ func (m *member) openGroupNet(ctx context.Context) (raft.StreamLayer, string, er
 	tr, err := transport.Open(transport.Config{
 		Node: m.cfg.Node, Listener: ln, Advertise: advertise, Dial: m.parts.dialGroup,
 		CA: m.cfg.Cluster.TLS.CA, Cert: m.cfg.Cluster.TLS.Cert, Key: m.cfg.Cluster.TLS.Key,
-		NameOf: m.nameOf,
+		NameOf: m.nameOf, Allowed: m.allowed,
 		Logger: m.log.Named("transport"),
 	})
 	if err != nil {
@@ -118,6 +120,18 @@ func (m *member) nameOf(addr string) (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// allowed reports whether a certificate's name may enter the cluster's port: a
+// member of the group or, since newcomers and the group find each other by
+// gossip, one that is heard there. Before the group is open nothing is served.
+func (m *member) allowed(name string) bool {
+	g := m.memory.Load()
+	if g == nil {
+		return true
+	}
+	return slices.ContainsFunc(g.Status().Members, func(o cluster.Member) bool { return o.Name == name }) ||
+		slices.ContainsFunc(m.gossip.Members(), func(o members.Member) bool { return o.Name == name && o.State == members.Alive })
 }
 
 // leaderLink is where our feed goes: nowhere while we lead, or nobody does.
