@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 
 	"github.com/thinrelay/thinrelay/cluster/members"
 )
@@ -41,4 +42,24 @@ func TestNameOfAnAddress(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A certificate of the group's CA is not enough: its name has to be a member's, or be heard, as a newcomer's is.
+func TestWhoMayEnter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSimGroup(t, 1)
+		defer g.close()
+		g.speaks("at the start")
+		inside := g.members[simNames[0]].m
+		m := &member{cfg: inside.cfg, gossip: hearsay{{Name: "sa-1", State: members.Alive}, {Name: "sa-2", State: members.Left}}}
+		if !m.allowed("sa-3") {
+			t.Error("nobody may enter before the group is open: its members could not say hello")
+		}
+		m.memory.Store(inside.group)
+		for name, want := range map[string]bool{simNames[1]: true, "sa-1": true, "sa-2": false, "ops-laptop": false} {
+			if got := m.allowed(name); got != want {
+				t.Errorf("%s may enter: %v, want %v", name, got, want)
+			}
+		}
+	})
 }
