@@ -190,12 +190,12 @@ func (g *Group) Promote(ctx context.Context, name string) error {
 // Raft often stops talking to a member before it has told it of its removal, and the member would look for a leader for ever. So its vote is
 // taken first, which it is told like anything else, and which means to it that it is being removed.
 func (g *Group) Remove(ctx context.Context, name string) error {
-	if name == g.cfg.Node {
-		return fmt.Errorf("remove %s: %w", name, ErrRemoveLeader)
-	}
 	var parting raft.Server
 	find := func(v verb) func([]raft.Server) (change, error) {
 		return func(servers []raft.Server) (c change, err error) {
+			if name == g.cfg.Node { // which leads, or would not have come this far
+				return c, fmt.Errorf("remove %s: %w", name, ErrRemoveLeader)
+			}
 			parting, err = named(servers, name)
 			g.setParting(parting.ID)
 			return change{v, parting}, err

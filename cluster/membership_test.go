@@ -242,6 +242,7 @@ func TestMembersComeAndGo(t *testing.T) {
 		mustErr(t, l.group.Remove(ctx, l.name), cluster.ErrRemoveLeader)
 		mustErr(t, l.group.Remove(ctx, "nobody"), cluster.ErrNotMember)
 		mustErr(t, d.group.Remove(ctx, "a"), cluster.ErrNotLeader)
+		mustErr(t, d.group.Remove(ctx, "d"), cluster.ErrNotLeader) // its own name, but it does not lead
 		if err := l.group.Remove(ctx, "d"); err != nil {
 			t.Fatal(err)
 		}

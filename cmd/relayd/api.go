@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
@@ -79,11 +80,35 @@ func (a api) RemoveMember(ctx context.Context, name string) error {
 		return nil
 	case errors.Is(err, cluster.ErrNotLeader):
 		leader, _ := a.m.group.Leader()
+		if leader == "" {
+			return noLeaderKnown()
+		}
 		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "ask the leader, " + leader}
 	case errors.Is(err, cluster.ErrRemoveLeader):
 		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "relayctl step-down, then ask the new leader"}
+	case errors.Is(err, cluster.ErrNotMember):
+		return &control.Error{
+			Code: control.CodeNotFound, Message: fmt.Sprintf("no member is named %q", name),
+			Remedy: "choose one of " + strings.Join(a.m.memberNames(), ", "),
+		}
 	}
 	return fmt.Errorf("remove member %s: %w", name, err)
+}
+
+// memberNames are the members of the group, in order.
+func (m *member) memberNames() (names []string) {
+	for _, o := range m.group.Status().Members {
+		names = append(names, o.Name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names) // one that comes back without its log is there twice for a while
+}
+
+// noLeaderKnown says that there is nobody to ask.
+func noLeaderKnown() *control.Error {
+	return &control.Error{
+		Code: control.CodeNoQuorum, Message: "no leader is known", Remedy: "bring the missing members back: relayctl status names them",
+	}
 }
 
 // Blocks implements control.Node.

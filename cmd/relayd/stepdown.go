@@ -69,9 +69,7 @@ type answer struct {
 func (a api) askLeader(ctx context.Context, to string) (control.StepDown, error) {
 	name, addr := a.m.leaderLink()
 	if name == "" {
-		return control.StepDown{}, &control.Error{
-			Code: control.CodeNoQuorum, Message: "no leader is known", Remedy: "bring the missing members back: relayctl status names them",
-		}
+		return control.StepDown{}, noLeaderKnown()
 	}
 	nc, err := a.m.links.Open(ctx, name, addr, link.Call)
 	if err != nil {
