@@ -22,7 +22,7 @@ func (k *checker) member(files TLSConfig, node string) {
 	if !ok {
 		return
 	}
-	roots, ok := k.authorities("cluster.tls.ca", files.CA)
+	roots, ok := k.authorities("cluster.tls.ca", files.CA, k.fail)
 	if !ok {
 		return
 	}
@@ -50,19 +50,19 @@ func (k *checker) member(files TLSConfig, node string) {
 		k.fail("cluster.tls.cert", "%s is for %s, not for this node, %s; name the right file or %s", files.Cert, strings.Join(names, ", "), node, reissue)
 		return
 	}
-	k.dates("cluster.tls.cert", files.Cert, pair.Leaf, reissue)
+	k.dates("cluster.tls.cert", files.Cert, pair.Leaf, k.fail, reissue)
 }
 
-// serving checks http.tls.
+// serving checks http.tls. relayd starts with certificates that do not hold now, and serves blocks: no reason to keep it down.
 func (k *checker) serving(files TLSConfig) {
 	if files == (TLSConfig{}) {
 		return
 	}
 	if pair, ok := k.pair("http.tls", files); ok {
-		k.dates("http.tls.cert", files.Cert, pair.Leaf, "replace it")
+		k.dates("http.tls.cert", files.Cert, pair.Leaf, k.warn, "replace it")
 	}
 	if files.CA != "" {
-		k.authorities("http.tls.ca", files.CA)
+		k.authorities("http.tls.ca", files.CA, k.warn)
 	}
 }
 
@@ -75,8 +75,12 @@ func (k *checker) pair(what string, files TLSConfig) (tls.Certificate, bool) {
 	return pair, err == nil
 }
 
-// authorities reads the certificates of an authority and checks their dates.
-func (k *checker) authorities(what, path string) ([]*x509.Certificate, bool) {
+// report is how something is said: as a failure or as a warning.
+type report func(what, format string, args ...any)
+
+// authorities reads the certificates of an authority and checks their dates. One that does not hold beside one that does is what
+// is left of a change of authority, or its beginning.
+func (k *checker) authorities(what, path string, bad report) ([]*x509.Certificate, bool) {
 	rest, err := os.ReadFile(path)
 	if err != nil {
 		return nil, false // reported with the files
@@ -96,11 +100,17 @@ func (k *checker) authorities(what, path string) ([]*x509.Certificate, bool) {
 			k.fail(what, "%s holds the certificate %q, which is no authority; name the file that relayctl certs init made", path, cert.Subject.CommonName)
 			return nil, false
 		}
-		k.dates(what, path, cert, "make a new one with relayctl certs init and give it to every node")
 		roots = append(roots, cert)
 	}
 	if len(roots) == 0 {
 		k.fail(what, "%s holds no certificate; name the file that relayctl certs init made", path)
+	}
+	for _, cert := range roots {
+		if !k.holds(cert) && slices.ContainsFunc(roots, k.holds) {
+			k.dates(what, path+" also has an authority that", cert, k.warn, "take it out of the file")
+			continue
+		}
+		k.dates(what, path, cert, bad, "make a new one with relayctl certs init and give it to every node")
 	}
 	return roots, len(roots) > 0
 }
@@ -127,14 +137,19 @@ func (k *checker) chain(pair tls.Certificate, roots []*x509.Certificate) error {
 	return err
 }
 
-// dates checks when a certificate holds.
-func (k *checker) dates(what, path string, cert *x509.Certificate, remedy string) {
+// holds reports whether a certificate is valid now.
+func (k *checker) holds(cert *x509.Certificate) bool {
+	return !k.now.Before(cert.NotBefore) && k.now.Before(cert.NotAfter)
+}
+
+// dates checks when a certificate holds. bad is how it is said that it does not now.
+func (k *checker) dates(what, path string, cert *x509.Certificate, bad report, remedy string) {
 	end := cert.NotAfter.UTC().Format(time.DateOnly)
 	switch left := cert.NotAfter.Sub(k.now); {
 	case k.now.Before(cert.NotBefore):
-		k.fail(what, "%s holds from %s UTC only; set this host's clock or %s", path, cert.NotBefore.UTC().Format(time.DateTime), remedy)
+		bad(what, "%s holds from %s UTC only; set this host's clock or %s", path, cert.NotBefore.UTC().Format(time.DateTime), remedy)
 	case left <= 0:
-		k.fail(what, "%s ended on %s; %s", path, end, remedy)
+		bad(what, "%s ended on %s; %s", path, end, remedy)
 	case left < certWarning:
 		k.warn(what, "%s ends on %s; %s", path, end, remedy)
 	default:

@@ -28,10 +28,11 @@ type certSpec struct {
 	names      []string
 	from, till time.Time
 	uses       []x509.ExtKeyUsage
+	authority  time.Time // when the authority ends that issued it
 }
 
 func goodCert() certSpec {
-	return certSpec{[]string{"eu-1"}, checkTime.AddDate(0, -1, 0), checkTime.AddDate(1, 0, 0), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	return certSpec{[]string{"eu-1"}, checkTime.AddDate(0, -1, 0), checkTime.AddDate(1, 0, 0), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}, checkTime.AddDate(9, 0, 0)}
 }
 
 // groupDir writes a configuration of a member with all its files into a fresh folder.
@@ -83,7 +84,7 @@ func issueCert(t *testing.T, dir string, id certSpec) {
 	caKey, nodeKey := newKey(), newKey()
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true,
-		NotBefore: checkTime.AddDate(-1, 0, 0), NotAfter: checkTime.AddDate(9, 0, 0), KeyUsage: x509.KeyUsageCertSign,
+		NotBefore: checkTime.AddDate(-1, 0, 0), NotAfter: id.authority, KeyUsage: x509.KeyUsageCertSign,
 	}
 	node := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: id.names, NotBefore: id.from, NotAfter: id.till,
@@ -96,6 +97,19 @@ func issueCert(t *testing.T, dir string, id certSpec) {
 		t.Fatal(err)
 	}
 	writeFile(t, dir, "node-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+}
+
+// notByEnded is found when the authority that issued the node's certificate has ended: relayd does not start then.
+const notByEnded = "fail cluster.tls.cert: node.pem is not accepted by the group: x509: certificate has expired or is not yet valid: " +
+	"current time 2026-11-22T12:00:00Z is after 2026-11-21T12:00:00Z; issue it again with relayctl certs issue eu-1"
+
+func readFile(t *testing.T, dir, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // notOK is the findings that are not ok, one per line, without the folder's name.
@@ -146,6 +160,17 @@ func TestCheckFindings(t *testing.T) {
 			writeFile(t, dir, "relay.yaml", strings.Replace(string(text), from, to, 1))
 		}
 	}
+	ended := checkTime.AddDate(0, 0, -1)
+	// also appends the authority of another set of files to ca.pem.
+	also := func(till time.Time) func(*testing.T, string) {
+		return func(t *testing.T, dir string) {
+			id := goodCert()
+			id.authority = till
+			other := t.TempDir()
+			issueCert(t, other, id)
+			writeFile(t, dir, "ca.pem", readFile(t, dir, "ca.pem")+readFile(t, other, "ca.pem"))
+		}
+	}
 	for name, tt := range map[string]struct {
 		id     func(*certSpec)
 		change func(*testing.T, string)
@@ -184,8 +209,31 @@ func TestCheckFindings(t *testing.T) {
 		"certificate for clients only": {id: func(id *certSpec) { id.uses = id.uses[1:] }, want: "fail cluster.tls.cert: node.pem is not for both ends of a connection " +
 			"(server and client usage); issue it again with relayctl certs issue eu-1"},
 		"certificate as authority": {change: edit("ca: ca.pem", "ca: node.pem"), want: `fail cluster.tls.ca: node.pem holds the certificate "", which is no authority; name the file that relayctl certs init made`},
-		"authority empty":          {change: put("ca.pem", "none"), want: "fail cluster.tls.ca: ca.pem holds no certificate; name the file that relayctl certs init made"},
-		"key as certificate":       {change: edit("cert: node.pem", "cert: ca.pem"), want: "fail cluster.tls: ca.pem with node-key.pem: tls: private key does not match public key; name the two files of one certificate"},
+		"authority ended": {
+			id:   func(id *certSpec) { id.authority = ended },
+			want: "fail cluster.tls.ca: ca.pem ended on 2026-11-21; make a new one with relayctl certs init and give it to every node\n" + notByEnded,
+		},
+		"former authority ended": {change: also(ended), want: "warn cluster.tls.ca: ca.pem also has an authority that ended on 2026-11-21; take it out of the file"},
+		"authority ended beside another": {
+			id: func(id *certSpec) { id.authority = ended }, change: also(checkTime.AddDate(1, 0, 0)),
+			want: "warn cluster.tls.ca: ca.pem also has an authority that ended on 2026-11-21; take it out of the file\n" + notByEnded,
+		},
+		"API's certificate ended": {
+			change: func(t *testing.T, dir string) {
+				id := goodCert()
+				id.till, id.authority = ended, ended
+				other := t.TempDir()
+				issueCert(t, other, id)
+				for _, name := range []string{"ca.pem", "node.pem", "node-key.pem"} {
+					writeFile(t, dir, "api-"+name, readFile(t, other, name))
+				}
+				edit("http: {", "http: {tls: {ca: api-ca.pem, cert: api-node.pem, key: api-node-key.pem}, ")(t, dir)
+			},
+			want: "warn http.tls.cert: api-node.pem ended on 2026-11-21; replace it\n" +
+				"warn http.tls.ca: api-ca.pem ended on 2026-11-21; make a new one with relayctl certs init and give it to every node",
+		},
+		"authority empty":    {change: put("ca.pem", "none"), want: "fail cluster.tls.ca: ca.pem holds no certificate; name the file that relayctl certs init made"},
+		"key as certificate": {change: edit("cert: node.pem", "cert: ca.pem"), want: "fail cluster.tls: ca.pem with node-key.pem: tls: private key does not match public key; name the two files of one certificate"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			id := goodCert()
