@@ -52,6 +52,9 @@ var (
 	// when raft has stopped working. The process has to be started again.
 	ErrHung = errors.New("the group hangs, this process has to be started again")
 
+	// ErrNothing is returned when a recovery finds no group to recover. Nothing was created.
+	ErrNothing = errors.New("nothing to recover")
+
 	// ErrLowered is returned when a recovery would lower the mark.
 	ErrLowered = errors.New("recovery would lower the mark")
 )

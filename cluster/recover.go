@@ -52,6 +52,13 @@ func Recover(r Recovery) (out Recovered, err error) {
 		r.Logger = hclog.NewNullLogger()
 	}
 	if r.Medium == nil {
+		found, err := storage.HasLog(r.DataDir)
+		if err != nil {
+			return out, fmt.Errorf("recover: %w", err)
+		}
+		if !found {
+			return out, fmt.Errorf("recover: %w in %s: there is no log; correct data_dir", ErrNothing, r.DataDir)
+		}
 		if r.Medium, err = storage.OpenDisk(r.DataDir, r.Node, r.Logger); err != nil {
 			return out, fmt.Errorf("recover: %w", err)
 		}
@@ -62,6 +69,11 @@ func Recover(r Recovery) (out Recovered, err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
+	if has, err := raft.HasExistingState(store.Logs(), store.Stable(), store.Snapshots()); err != nil {
+		return out, fmt.Errorf("recover: %w", err)
+	} else if !has {
+		return out, fmt.Errorf("recover: %w: this node was never in a group", ErrNothing)
+	}
 	if out.Before, out.Former, err = replay(store); err != nil {
 		return out, fmt.Errorf("recover: read the mark: %w", err)
 	}

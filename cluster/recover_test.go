@@ -72,8 +72,11 @@ func TestRecover(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a")
-		if out, err := cluster.Recover(cluster.Recovery{Node: "a", Medium: w.members["a"].medium, Advertise: "a:8300"}); err == nil {
-			t.Errorf("recovered nothing: %+v", out)
+		r := cluster.Recovery{Node: "a", Medium: w.members["a"].medium, Advertise: "a:8300"}
+		for _, r.DryRun = range []bool{true, false} {
+			if out, err := cluster.Recover(r); !errors.Is(err, cluster.ErrNothing) {
+				t.Errorf("dry run %v: got %+v, %v, want %v", r.DryRun, out, err, cluster.ErrNothing)
+			}
 		}
 		w.net.Close()
 	})

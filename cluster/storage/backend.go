@@ -54,17 +54,16 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
 	path := filepath.Join(dir, logFile)
-	file, err := os.Stat(path)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	found, err := HasLog(dir)
+	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	lost := err != nil || file.Size() == 0 // an empty file would become an empty log
-	if lost {
+	if !found {
 		if err := setAside(filepath.Join(dir, snapshotsDir)); err != nil {
 			return nil, fmt.Errorf("set snapshots without a log aside: %w", err)
 		}
 	}
-	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: lost}
+	identity := &identityOnDisk{path: filepath.Join(dir, identityFile), lost: !found}
 	if _, err := loadIdentity(identity, node); err != nil {
 		return nil, err
 	}
@@ -81,6 +80,15 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", dir, err), log.Close())
 	}
 	return &Medium{Backend: log, Snapshots: snapshots, Identity: identity, Close: log.Close}, nil
+}
+
+// HasLog reports whether dir holds a log. An empty file is none: it would become an empty log. It creates nothing.
+func HasLog(dir string) (bool, error) {
+	file, err := os.Stat(filepath.Join(dir, logFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && file.Size() > 0, err
 }
 
 // setAside renames a directory that belongs to a log that is gone, if there is one: the snapshots of an identity
