@@ -124,13 +124,14 @@ func (s *Status) assessUpstreams() {
 }
 
 func (s *Status) assessReplicas() {
-	var live, active, producing int
+	var live, active, producing, observers int
 	for _, m := range s.Members {
 		if m.Role == RoleUnreachable {
 			continue
 		}
 		for _, r := range m.Replicas {
 			if r.Observer {
+				observers++
 				continue
 			}
 			producing++
@@ -153,6 +154,9 @@ func (s *Status) assessReplicas() {
 		s.problem(HealthDegraded, "no_active", "", "no replica is active", "the leader picks one within a second; if it stays so read its log for the reason")
 	case live == 1:
 		s.problem(HealthNotice, "one_replica", "", "one live replica only: nothing stands by", "connect a second replica")
+	}
+	if live > 0 {
+		s.assessRound(observers)
 	}
 }
 

@@ -189,6 +189,71 @@ func TestMemberWithoutMark(t *testing.T) {
 	}
 }
 
+// TestSlotsMissed says so when our slots pass without a block: all was called well while the finalizer node was gone and no replica signed.
+func TestSlotsMissed(t *testing.T) {
+	const missed, pending, late, old = control.SlotMissed, control.SlotPending, control.SlotLate, 20 * time.Minute
+	for name, test := range map[string]struct {
+		slots    map[control.SlotState]int // the rest was forwarded
+		age      time.Duration
+		observed bool
+		change   func(*control.Status)
+		want     control.Health // of slots_missed; empty: it is not there
+		votes    control.Health // of no_finalizer
+	}{
+		"all forwarded":            {votes: control.HealthNotice},
+		"with a finalizer":         {observed: true},
+		"a takeover":               {slots: map[control.SlotState]int{missed: 1}, observed: true},
+		"a takeover and a fork":    {slots: map[control.SlotState]int{missed: 2, late: 4}, observed: true},
+		"three lost":               {slots: map[control.SlotState]int{missed: 3}, observed: true, want: control.HealthDegraded},
+		"three lost, no finalizer": {slots: map[control.SlotState]int{missed: 3}, want: control.HealthDegraded, votes: control.HealthDegraded},
+		"all of them so far":       {slots: map[control.SlotState]int{missed: 9, pending: 3}, observed: true, want: control.HealthDegraded},
+		"all lost":                 {slots: map[control.SlotState]int{missed: 12}, observed: true, want: control.HealthDown},
+		"all lost, long ago":       {slots: map[control.SlotState]int{missed: 12}, age: old, observed: true},
+		"all lost, passive": {
+			slots: map[control.SlotState]int{missed: 12}, want: control.HealthDown,
+			change: func(s *control.Status) { s.Mode = control.ModePassive },
+		},
+		"no quorum is told alone": {
+			slots: map[control.SlotState]int{missed: 12}, votes: control.HealthNotice,
+			change: func(s *control.Status) { s.Quorum = control.Quorum{Have: 1, Need: 2, Total: 3} },
+		},
+		"no replica is told alone": {
+			slots:  map[control.SlotState]int{missed: 12},
+			change: func(s *control.Status) { s.Members[0].Replicas, s.Members[1].Replicas = nil, nil },
+		},
+	} {
+		st := sampleStatus()
+		st.Round = roundAt(12)
+		i := 0
+		for state, n := range test.slots {
+			for range n {
+				st.Round.Slots[i].State = state
+				i++
+			}
+		}
+		for i := range st.Round.Slots {
+			st.Round.Slots[i].Time = at().Add(-test.age)
+		}
+		if test.observed {
+			st.Members[2].Replicas = []control.Replica{{Name: "fin-1", Observer: true}}
+		}
+		if test.change != nil {
+			test.change(&st)
+		}
+		st.Assess()
+		got := map[string]control.Health{}
+		for _, p := range st.Problems {
+			got[p.Code] = p.Level
+		}
+		if got["slots_missed"] != test.want || got["no_finalizer"] != test.votes {
+			t.Errorf("%s: slots_missed %q, no_finalizer %q, want %q and %q", name, got["slots_missed"], got["no_finalizer"], test.want, test.votes)
+		}
+		if (len(st.Unready()) > 0) != (st.Health == control.HealthDown) {
+			t.Errorf("%s: health %s, unready for %v", name, st.Health, st.Unready())
+		}
+	}
+}
+
 // TestStepDownWaits keeps a hand-over out of our round unless told otherwise.
 func TestStepDownWaits(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -50,7 +50,8 @@ func judgeReplicas(c *checks, st control.Status, seen sighting, left *problems) 
 	if len(replicas) > 0 {
 		judgeGate(c, st, seen, replicas, observers)
 	}
-	judgeObservers(c, st, observers)
+	judgeObservers(c, st, observers, left)
+	judgeRound(c, st, left)
 	judgeAlarms(c, st)
 	return untold
 }
@@ -175,14 +176,35 @@ func refusedStandbys(st control.Status) map[string]int {
 	return count
 }
 
-func judgeObservers(c *checks, st control.Status, observers []connected) {
+func judgeObservers(c *checks, st control.Status, observers []connected, left *problems) {
 	const what = "observers"
 	switch {
+	case left.take(c, what, "", "no_finalizer"):
 	case len(observers) > 0:
 		c.ok(what, "%s", nameList(observers))
-	case st.Mode == control.ModeVotes:
+	case st.Mode == control.ModeVotes: // a relay of an earlier build, which says nothing of it
 		c.warn(what, "run the BLS key on a node of its own (relayctl nodeos-config --finalizer) and list it in downstream.observers of every relay",
 			"none is connected: where is our finalizer? With its key on a replica, our votes end with that replica")
+	}
+}
+
+// judgeRound tells what became of our last round.
+func judgeRound(c *checks, st control.Status, left *problems) {
+	const what = "our last round"
+	if left.take(c, what, "", "slots_missed") || st.Round == nil {
+		return
+	}
+	var missed, decided int
+	for _, s := range st.Round.Slots {
+		if s.State != control.SlotPending {
+			decided++
+		}
+		if s.State == control.SlotMissed {
+			missed++
+		}
+	}
+	if decided > 0 {
+		c.ok(what, "%d of %d slots without a block", missed, decided)
 	}
 }
 

@@ -262,6 +262,28 @@ func TestPreflightGate(t *testing.T) {
 	}
 }
 
+// TestPreflightSlotsMissed fails while the slots of ours stay empty, as status does.
+func TestPreflightSlotsMissed(t *testing.T) {
+	for lost, want := range map[int]struct {
+		level level
+		exit  int
+	}{0: {levelOK, exitOK}, 2: {levelOK, exitOK}, 3: {levelFail, exitDegraded}, 12: {levelFail, exitDegraded}} {
+		st := ready()
+		st.Round = &control.Round{Producer: "bpa", Slots: make([]control.Slot, 12)}
+		for i := range st.Round.Slots {
+			st.Round.Slots[i] = control.Slot{Time: at(), State: control.SlotForwarded}
+			if i < lost {
+				st.Round.Slots[i].State = control.SlotMissed
+			}
+		}
+		r := fly(t, &preflight{}, st)
+		wantGrades(t, r, "our last round", want.level)
+		if r.exit() != want.exit {
+			t.Errorf("%d slots lost: exit %d, want %d", lost, r.exit(), want.exit)
+		}
+	}
+}
+
 func TestPreflightRoundTrips(t *testing.T) {
 	for _, test := range []struct {
 		us, ap float64
