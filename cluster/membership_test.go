@@ -252,8 +252,13 @@ func TestMembersComeAndGo(t *testing.T) {
 		d.start() // with its old log: it is not taken in again
 		time.Sleep(time.Minute)
 		w.voters(l, "a", "b", "c")
-		if s := d.group.Status(); !strings.Contains(s.Waiting, "removed") || s.Quorum {
+		if s := d.group.Status(); !strings.Contains(s.Waiting, "removed") || s.Quorum || !s.Apart {
 			t.Errorf("removed member: %+v", s)
+		}
+		for _, m := range w.members {
+			if s := m.group.Status(); s.Apart && m != d {
+				t.Errorf("%s says that it is apart: %+v", m.name, s)
+			}
 		}
 		if w.leader() != l {
 			t.Error("the removed member has disturbed the leader")

@@ -21,6 +21,9 @@ type Status struct {
 	Role string
 	// Waiting says what the member is waiting for, empty when it takes part.
 	Waiting string
+	// Apart says that this member has no vote in the configuration of its log and that no leader calls it: it was removed, its data directory is
+	// another group's, or the leader has yet to reach it.
+	Apart bool
 	// Term is the current Raft term.
 	Term uint64
 	// Leader is the name of the leader, empty when none is known.
@@ -110,6 +113,7 @@ func (n *node) fill(s *Status, led reigning) {
 	} else if !called.IsZero() {
 		s.LastContact = now.Sub(called)
 	}
+	votes := false
 	calls := !leading && leader != "" && s.LastContact != Never && s.LastContact < s.Timeouts.Heartbeat
 	for _, srv := range n.servers() {
 		_, addr := reach(srv.Address)
@@ -129,6 +133,7 @@ func (n *node) fill(s *Status, led reigning) {
 			m.LastContact = s.LastContact
 		}
 		if m.Voter {
+			votes = votes || srv.ID == n.id
 			s.Voters++
 			if m.LastContact != Never && m.LastContact < s.Timeouts.Heartbeat {
 				s.Answering++
@@ -136,5 +141,6 @@ func (n *node) fill(s *Status, led reigning) {
 		}
 		s.Members = append(s.Members, m)
 	}
+	s.Apart = len(s.Members) > 0 && !votes && leader == ""
 	s.Quorum = calls || leading && s.Answering > s.Voters/2
 }

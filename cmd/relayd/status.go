@@ -66,6 +66,9 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 	if g.Role == "leader" {
 		s.LeaderSince = g.LeadingSince
 	}
+	if g.Apart {
+		s.Problems = append(s.Problems, control.NotMember(m.cfg.Node))
+	}
 	s.NextRoundMS = nextRound(n)
 	m.fillMembers(ctx, &s, n, g)
 	return s, nil

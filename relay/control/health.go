@@ -74,9 +74,27 @@ func (s *Status) problem(level Health, code, node, text, remedy string) {
 	s.Problems = append(s.Problems, Problem{Level: level, Code: code, Node: node, Text: text, Remedy: remedy})
 }
 
+const codeNotMember = "not_member"
+
+// NotMember is the problem of a member that has no vote in its log and that no leader calls. What it counts as quorum is that of a group it has
+// left: "lost quorum" would be the wrong page to open.
+func NotMember(node string) Problem {
+	return Problem{
+		Level: HealthDown, Code: codeNotMember, Node: node,
+		Text:   "this member is not in its group's configuration, and no leader calls it: it was removed, or its data_dir is another group's",
+		Remedy: "see relayctl members at another member; where this one is not listed, move data_dir away and start it to join again; where it is, start the missing members",
+	}
+}
+
+// apart says that the member that answers is not in its group.
+func (s *Status) apart() bool {
+	return slices.ContainsFunc(s.Problems, func(p Problem) bool { return p.Code == codeNotMember })
+}
+
 func (s *Status) assessGroup() {
 	q := s.Quorum
 	switch {
+	case s.apart() && !q.OK:
 	case !q.OK && q.Total == 0:
 		s.problem(HealthDown, "no_quorum", "",
 			"this member is part of no group yet; no block can be forwarded",
@@ -167,6 +185,9 @@ func (s *Status) assessMember(m *Member, highest uint32) {
 			fmt.Sprintf("not heard for %s", age(m.AgeMS)), "check that relayd runs there and that the cluster and gossip ports are open both ways")
 		return
 	case RoleNonvoter:
+		if s.apart() && m.Name == s.Node {
+			break
+		}
 		s.problem(HealthNotice, "nonvoter", m.Name, "catching up, does not count for the quorum", "none: it is promoted when it has caught up")
 	case RoleLeader:
 		if m.Upstream == string(UpstreamUnreachable) || m.Upstream == "0 connected" {

@@ -189,6 +189,28 @@ func TestMemberWithoutMark(t *testing.T) {
 	}
 }
 
+// TestRemovedMember does not send the operator of a removed member to "lost quorum", which would make a second group of it.
+func TestRemovedMember(t *testing.T) {
+	for _, role := range []control.Role{control.RoleFollower, control.RoleNonvoter} {
+		st := sampleStatus()
+		st.Leader, st.Quorum = "", control.Quorum{Have: 0, Need: 2, Total: 3}
+		st.Members[0].Role = role
+		st.Problems = []control.Problem{control.NotMember("eu-1")}
+		st.Assess()
+		if p := st.Problems[0]; st.Health != control.HealthDown || p.Code != "not_member" || !strings.Contains(p.Remedy, "move data_dir away") {
+			t.Errorf("%s: %s %+v, want not_member first", role, st.Health, p)
+		}
+		for _, p := range st.Problems {
+			if strings.Contains(p.Remedy, "lost quorum") || p.Code == "nonvoter" {
+				t.Errorf("%s: %+v", role, p)
+			}
+		}
+		if reasons := st.Unready(); len(reasons) == 0 || reasons[0].Code != "not_member" {
+			t.Errorf("%s: unready for %+v", role, reasons)
+		}
+	}
+}
+
 // TestSlotsMissed says so when our slots pass without a block: all was called well while the finalizer node was gone and no replica signed.
 func TestSlotsMissed(t *testing.T) {
 	const missed, pending, late, old = control.SlotMissed, control.SlotPending, control.SlotLate, 20 * time.Minute
