@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/control"
@@ -141,7 +142,7 @@ func (k *checker) group(c *Config) {
 		return
 	}
 	if g.BootstrapExpect > 1 && g.BootstrapExpect%2 == 0 {
-		k.warn("cluster.bootstrap_expect", "a group of %d survives no more losses than one of %d; form it with an odd number of relays", g.BootstrapExpect, g.BootstrapExpect-1)
+		k.warn("cluster.bootstrap_expect", "a group of %d survives the loss of %s, as one of %d would; form it with an odd number of relays", g.BootstrapExpect, lossText((g.BootstrapExpect-1)/2), g.BootstrapExpect-1)
 	}
 	if n := len(g.Join) + 1; g.BootstrapExpect > 1 && n < g.BootstrapExpect {
 		k.warn("cluster.join", "lists %d of the %d other members that the group forms with; list them all, so that it forms whichever starts first", len(g.Join), g.BootstrapExpect-1)
@@ -150,6 +151,13 @@ func (k *checker) group(c *Config) {
 		k.fail("cluster.gossip_key_file", "%v; relayctl certs makes it", err)
 	}
 	k.member(g.TLS, c.Node)
+}
+
+func lossText(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return strconv.Itoa(n)
 }
 
 // exposure points out doors that are wider than they need be.

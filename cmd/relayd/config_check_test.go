@@ -192,7 +192,7 @@ func TestCheckFindings(t *testing.T) {
 		"token short":          {change: put("token", "short"), want: "fail http.token_file: token holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes"},
 		"gossip key empty":     {change: put("gossip.key", "# none\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key: " + ErrGossipKey.Error() + "; relayctl certs makes it"},
 		"gossip key odd":       {change: put("gossip.key", "\nYWJj\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key, line 2: " + ErrGossipKey.Error() + "; relayctl certs makes it"},
-		"even group":           {change: edit("bootstrap_expect: 3", "bootstrap_expect: 2"), want: "warn cluster.bootstrap_expect: a group of 2 survives no more losses than one of 1; form it with an odd number of relays"},
+		"even group":           {change: edit("bootstrap_expect: 3", "bootstrap_expect: 2"), want: "warn cluster.bootstrap_expect: a group of 2 survives the loss of none, as one of 1 would; form it with an odd number of relays"},
 		"join too short":       {change: edit(`, "ap-1:7946"`, ""), want: "warn cluster.join: lists 1 of the 2 other members that the group forms with; list them all, so that it forms whichever starts first"},
 		"one upstream":         {change: edit(`, "seed2:9876"`, ""), want: "warn upstream.peers: one upstream only: when it is down, so is the relay's way out; list a second one on another host"},
 		"open to the world":    {change: edit("producers: [bpa]", "producers: [bpa]\ndownstream: {allow: [0.0.0.0/0]}"), want: "warn downstream.allow: 0.0.0.0/0 lets every host connect as a replica; list the networks of your replicas"},

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -139,17 +140,32 @@ func judgeGroup(c *checks, views []view, left *problems) map[string]map[string]f
 }
 
 func judgeQuorum(c *checks, st control.Status, left *problems) {
-	if !left.take(c, "quorum", "", "no_quorum", "no_leader", "quorum_reduced") {
+	apart := left.take(c, "quorum", st.Node, "not_member")
+	if !left.take(c, "quorum", "", "no_quorum", "no_leader", "quorum_reduced") && !apart {
 		c.ok("quorum", "%d of %d voters heard, %s leads in term %d", st.Quorum.Have, st.Quorum.Total, orDash(st.Leader), st.Term)
 	}
 	switch n := st.Quorum.Total; {
 	case n == 1:
 		c.warn("group size", "form a group of three: it survives the loss of one", "one relay: when it is down, no block leaves")
 	case n > 0 && n%2 == 0:
-		c.warn("group size", "add a relay or remove one", "%d voters survive no more losses than %d", n, n-1)
+		c.warn("group size", "add a relay or remove one", "%d voters survive the loss of %s, as %s would", n, lossText((n-1)/2), votersText(n-1))
 	case n > 0:
 		c.ok("group size", "%d voters survive the loss of %d", n, (n-1)/2)
 	}
+}
+
+func lossText(n int) string {
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprint(n)
+}
+
+func votersText(n int) string {
+	if n == 1 {
+		return "one"
+	}
+	return fmt.Sprint(n)
 }
 
 func judgeMember(c *checks, st control.Status, m control.Member, left *problems) {
@@ -271,7 +287,7 @@ func judgeClocks(c *checks, st control.Status, left *problems) {
 		case m.ClockOffsetMS == nil:
 			unknown = append(unknown, m.Name)
 		default:
-			c.ok(what, "%+.0fms from that of %s", *m.ClockOffsetMS, st.Node)
+			c.ok(what, "%+.0fms from that of %s", math.Round(*m.ClockOffsetMS)+0, st.Node) // +0: no "-0"
 		}
 	}
 	switch {

@@ -80,16 +80,16 @@ func judgeReleases(c *checks, list []connected, mode control.Mode) bool {
 			continue
 		}
 		known[r.Name] = true
-		what := "version of " + r.Name
+		what := "protocol of " + r.Name
 		n, err := strconv.Atoi(r.Version)
 		switch {
 		case err != nil || n >= wire.ProtoVotes:
-			c.ok(what, "protocol %s", r.Version)
+			c.ok(what, "%s", r.Version)
 		case mode == control.ModePassive:
-			c.ok(what, "protocol %s, without votes; the mode is passive", r.Version)
+			c.ok(what, "%s, without votes; the mode is passive", r.Version)
 		default:
 			old[r.Name] = true
-			c.fail(what, "run Spring 1.0 or newer there, or set failover.mode: passive", "protocol %s has no votes: it cannot obey the vote gate", r.Version)
+			c.fail(what, "run Spring 1.0 or newer there, or set failover.mode: passive", "%s, without votes: it cannot obey the vote gate", r.Version)
 		}
 	}
 	return len(known) > 0

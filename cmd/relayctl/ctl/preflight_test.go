@@ -262,6 +262,36 @@ func TestPreflightGate(t *testing.T) {
 	}
 }
 
+// TestPreflightRemovedMember says that the member asked is outside, and not that its quorum is well or lost.
+func TestPreflightRemovedMember(t *testing.T) {
+	st := lost()
+	st.Problems = []control.Problem{control.NotMember("eu-1")}
+	r := fly(t, &preflight{}, st)
+	wantGrades(t, r, "quorum", levelFail)
+	if text := r.render(false); !strings.Contains(text, "move data_dir away") || strings.Contains(text, "lost quorum") || r.exit() != exitDown {
+		t.Errorf("exit %d\n%s", r.exit(), text)
+	}
+}
+
+// TestPreflightWording reads well at the edges: a group of two survives what one does, and no clock is off by -0ms.
+func TestPreflightWording(t *testing.T) {
+	st := ready()
+	st.Members[1].ClockOffsetMS = ptr(-0.3)
+	for total, want := range map[int]string{
+		2: "group size: 2 voters survive the loss of none, as one would\n",
+		3: "group size: 3 voters survive the loss of 1\n",
+		4: "group size: 4 voters survive the loss of 1, as 3 would\n",
+	} {
+		st.Quorum = control.Quorum{Have: total, Need: total/2 + 1, Total: total, OK: true}
+		text := fly(t, &preflight{}, st).render(false)
+		for _, want := range []string{want, "clock of us-1: +0ms from", "protocol of nodeos-a: 11\n"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("no %q in\n%s", want, text)
+			}
+		}
+	}
+}
+
 // TestPreflightSlotsMissed fails while the slots of ours stay empty, as status does.
 func TestPreflightSlotsMissed(t *testing.T) {
 	for lost, want := range map[int]struct {
