@@ -44,14 +44,8 @@ type journal struct {
 	round    round
 	blocks   blockLog
 	active   string
-	sent     sent
+	marks    markLog
 	listener chan control.Event
-}
-
-// sent is the last block that this member forwarded, and when.
-type sent struct {
-	id wire.ID
-	at time.Time
 }
 
 func newJournal(cfg Config, m *control.Metrics, log hclog.Logger, p parts) *journal {
@@ -188,7 +182,7 @@ func (j *journal) count(r relay.Record) {
 		if r.Lead < 0 {
 			j.counters.Late++
 		}
-		j.sent = sent{id: r.Block.ID, at: r.At}
+		j.marks.forwarded(r)
 		j.round.forwarded(r, j.clock)
 		j.blocks.forwarded(r)
 	case relay.Refused:
@@ -201,6 +195,7 @@ func (j *journal) count(r relay.Record) {
 		j.counters.Failovers++
 	case relay.Network:
 		j.round.network(r, j.cfg.Producers, j.clock)
+		j.marks.network(r, j.cfg.Producers)
 	}
 }
 
@@ -297,10 +292,10 @@ func (j *journal) explained() []control.Event {
 }
 
 // snapshot is what status shows of the journal.
-func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round, last sent) {
+func (j *journal) snapshot(now wire.Slot) (counters control.Counters, events []control.Event, r *control.Round) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	events = slices.Concat(j.recent, j.explained())
 	slices.SortStableFunc(events, func(a, b control.Event) int { return b.Time.Compare(a.Time) })
-	return j.counters, events, j.round.view(now), j.sent
+	return j.counters, events, j.round.view(now)
 }

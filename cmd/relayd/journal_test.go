@@ -32,7 +32,7 @@ func (d diary) tell(after time.Duration, r relay.Record) {
 func TestRefusalsWithoutCause(t *testing.T) {
 	d := newDiary()
 	refusals := func() (n int) {
-		_, events, _, _ := d.snapshot(0)
+		_, events, _ := d.snapshot(0)
 		for _, e := range events {
 			if e.Kind == control.KindRefused {
 				n++

@@ -14,6 +14,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/control"
 	"github.com/thinrelay/thinrelay/relay/upstream"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 const (
@@ -40,7 +41,8 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		return control.Status{}, fmt.Errorf("the node does not answer: %w", context.Cause(ctx))
 	}
 	g := m.group.Status()
-	counters, events, round, last := m.journal.snapshot(m.journal.clock.SlotAt(n.At))
+	counters, events, round := m.journal.snapshot(m.journal.clock.SlotAt(n.At))
+	last, resting := m.journal.resting(wire.ID(n.State.Mark.Last))
 	s := control.Status{
 		Node: m.cfg.Node, Version: version, Time: n.At,
 		Cluster:  control.Cluster{Name: m.cfg.Producers[0], ID: g.ClusterID, Producers: m.cfg.Producers},
@@ -51,7 +53,7 @@ func (a api) Status(ctx context.Context) (control.Status, error) {
 		Active:   replicaName(n, n.Active),
 		Round:    round,
 		Counters: counters, Events: events,
-		Forwarded: forwarded(n, m.journal.clock, last),
+		Forwarded: forwarded(n, m.journal.clock, last, resting, m.cfg.Downstream.Observers),
 		Timeouts: control.Timeouts{
 			HeartbeatMS: g.Timeouts.Heartbeat.Milliseconds(), ElectionMS: g.Timeouts.Election.Milliseconds(),
 			LeaseMS: g.Timeouts.Lease.Milliseconds(), Auto: m.cfg.Cluster.Timeouts.Duration() == 0,
@@ -88,8 +90,9 @@ func nextRound(n relay.Status) *int64 {
 	return &until
 }
 
-// forwarded is the mark, for status. It is as old as its sending, where this member sent it, else as its slot.
-func forwarded(n relay.Status, clock relay.Clock, last sent) *control.Forwarded {
+// forwarded is the mark, for status. A block of ours is as old as its sending, where this member sent it, else as its slot. Where the mark rests on
+// a block of another producer, nothing was forwarded at that height: the source is only who may speak next.
+func forwarded(n relay.Status, clock relay.Clock, last sent, producer string, observers []string) *control.Forwarded {
 	mark := n.State.Mark
 	if mark.Height() == 0 {
 		return nil
@@ -98,11 +101,31 @@ func forwarded(n relay.Status, clock relay.Clock, last sent) *control.Forwarded 
 		Num: mark.Height(), ID: mark.Last.String(), Slot: mark.Slot,
 		SlotTime: clock.TimeOf(slotOf(mark)), Source: replicaName(n, mark.Source),
 	}
-	at := f.SlotTime
-	if last.id == [32]byte(mark.Last) {
+	f.AgeMS = max(n.At.Sub(f.SlotTime).Milliseconds(), 0)
+	if last.block.ID.IsZero() {
+		if producer != "" {
+			f.Source, f.Producer = "", producer
+		}
+		return f
+	}
+	ours := &control.Forwarded{
+		Num: last.block.ID.Num(), ID: last.block.ID.String(), Slot: uint32(last.block.Slot),
+		SlotTime: clock.TimeOf(last.block.Slot), Source: replicaName(n, last.source),
+	}
+	if slices.Contains(observers, ours.Source) {
+		ours.Source = "" // it brought here what another member sent
+	}
+	at := ours.SlotTime
+	if !last.at.IsZero() {
 		at = last.at
 	}
-	f.AgeMS = max(n.At.Sub(at).Milliseconds(), 0)
+	ours.AgeMS = max(n.At.Sub(at).Milliseconds(), 0)
+	switch {
+	case producer != "":
+		f.Source, f.Producer, f.Ours = "", producer, ours
+	case last.block.ID == wire.ID(mark.Last):
+		return ours // the mark may name another source by now: the next to speak
+	}
 	return f
 }
 
@@ -138,7 +161,7 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 	if g.Leader != m.cfg.Node {
 		fromLeader(s, notes[g.Leader], n.At)
 	}
-	nameSource(s, n)
+	nameSource(s)
 	for i := range s.Members {
 		for j := range s.Members[i].Replicas {
 			r := &s.Members[i].Replicas[j]
@@ -187,16 +210,16 @@ func heard(list []control.Member) (n int) {
 }
 
 // nameSource names the source of the last block where it is connected to another member.
-func nameSource(s *control.Status, n relay.Status) {
-	source := n.State.Mark.Source
-	if s.Forwarded == nil || source == [32]byte{} || s.Forwarded.Source != short(source) {
+func nameSource(s *control.Status) {
+	if s.Forwarded == nil {
 		return
 	}
 	for _, o := range s.Members {
 		for _, r := range o.Replicas {
-			if r.NodeID == short(source) {
-				s.Forwarded.Source = r.Name
-				return
+			for _, f := range []*control.Forwarded{s.Forwarded, s.Forwarded.Ours} {
+				if f != nil && f.Source != "" && f.Source == r.NodeID {
+					f.Source = r.Name
+				}
 			}
 		}
 	}

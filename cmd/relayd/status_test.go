@@ -22,13 +22,64 @@ func TestForwardedAge(t *testing.T) {
 		last sent
 		want int64
 	}{
-		"sent here":               {sent{id, clock.TimeOf(slot).Add(-300 * time.Millisecond)}, 2300},
+		"sent here":               {sent{wire.Block{ID: id, Slot: slot}, wire.ID{}, clock.TimeOf(slot).Add(-300 * time.Millisecond)}, 2300},
 		"sent by another":         {sent{}, 2000},
-		"sent by another, of two": {sent{wire.ID{0, 0, 1, 0x10}, clock.TimeOf(slot - 300)}, 2000},
+		"sent by another, of two": {sent{wire.Block{ID: wire.ID{0, 0, 1, 0x10}}, wire.ID{}, clock.TimeOf(slot - 300)}, 2000},
 	} {
-		if got := forwarded(n, clock, tt.last).AgeMS; got != tt.want {
+		if got := forwarded(n, clock, tt.last, "", nil).AgeMS; got != tt.want {
 			t.Errorf("%s: %d ms ago, want %d", name, got, tt.want)
 		}
+	}
+}
+
+// TestForwardedResting does not show a block of another producer, on which the mark rests until our next block comes, as one that a replica of ours
+// made; and not the replica that may speak next as the one that spoke.
+func TestForwardedResting(t *testing.T) {
+	d := newDiary()
+	d.cfg.Producers = []string{"bpa"}
+	name := func(text string) wire.Name {
+		n, err := wire.ParseName(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	slot := d.clock.SlotAt(d.from)
+	a, b := wire.ID{0xaa, 1}, wire.ID{0xbb, 1}
+	status := func(id wire.ID, slot wire.Slot, source wire.ID) *control.Forwarded {
+		n := relay.Status{At: d.from.Add(time.Second), Replicas: []relay.ReplicaStatus{{ID: a, Name: "nodeos-a"}, {ID: b, Name: "nodeos-b"}}}
+		n.State.Mark = fsm.Mark{Last: fsm.BlockID(id), Slot: uint32(slot), Source: fsm.NodeID(source)}
+		last, producer := d.resting(id)
+		return forwarded(n, d.clock, last, producer, []string{"fin-1"})
+	}
+	block := func(num byte, producer string) wire.Block {
+		return wire.Block{ID: wire.ID{0, 0, 0, num, 9}, Slot: slot + wire.Slot(num), Producer: name(producer)}
+	}
+	theirs, ours, next := block(7, "eosnationftw"), block(8, "bpa"), block(9, "cryptolions")
+
+	d.tell(0, relay.Record{Kind: relay.Network, Block: theirs})
+	if f := status(theirs.ID, theirs.Slot, a); f.Num != 7 || f.Source != "" || f.Producer != "eosnationftw" || f.Ours != nil {
+		t.Errorf("the mark rests on a block of another: %+v", f)
+	}
+	d.tell(0, relay.Record{Kind: relay.Network, Block: ours, Source: a})
+	if f := status(ours.ID, ours.Slot, b); f.Source != "nodeos-a" || f.Producer != "" || f.Num != 8 {
+		t.Errorf("ours, sent by another member, with the mark moved on to nodeos-b: %+v", f)
+	}
+	d.tell(200*time.Millisecond, relay.Record{Kind: relay.Forwarded, Block: ours, Source: a, Name: "nodeos-a"})
+	d.tell(300*time.Millisecond, relay.Record{Kind: relay.Network, Block: ours, Source: b})
+	d.tell(400*time.Millisecond, relay.Record{Kind: relay.Network, Block: next})
+	f := status(next.ID, next.Slot, b)
+	if f.Num != 9 || f.Source != "" || f.Producer != "cryptolions" || f.Ours == nil {
+		t.Fatalf("the mark rests on a block of another: %+v", f)
+	}
+	if o := f.Ours; o.Num != 8 || o.Source != "nodeos-a" || o.AgeMS != 800 {
+		t.Errorf("the last block of ours: %+v", o)
+	}
+	for range othersKept + 1 {
+		d.tell(0, relay.Record{Kind: relay.Network, Block: block(200, "eosnationftw")})
+	}
+	if f := status(next.ID, next.Slot, b); f.Producer != "cryptolions" {
+		t.Errorf("long after: %+v", f)
 	}
 }
 
@@ -73,17 +124,15 @@ func TestFromLeader(t *testing.T) {
 
 // TestNameSource names the source of the last block, whichever member it is connected to.
 func TestNameSource(t *testing.T) {
-	n := relay.Status{}
-	n.State.Mark.Source = [32]byte{0xe2, 0xe8, 0xe5, 0x33, 1}
 	s := control.Status{
 		Forwarded: &control.Forwarded{Source: "e2e8e533"},
 		Members:   []control.Member{{Name: "ap-1"}, {Name: "eu-1", Replicas: []control.Replica{{Name: "nodeos-b", NodeID: "fb277920"}, {Name: "nodeos-a", NodeID: "e2e8e533"}}}},
 	}
-	if nameSource(&s, n); s.Forwarded.Source != "nodeos-a" {
+	if nameSource(&s); s.Forwarded.Source != "nodeos-a" {
 		t.Errorf("source %q, want nodeos-a", s.Forwarded.Source)
 	}
 	s.Members[1].Replicas, s.Forwarded.Source = nil, "e2e8e533"
-	if nameSource(&s, n); s.Forwarded.Source != "e2e8e533" {
+	if nameSource(&s); s.Forwarded.Source != "e2e8e533" {
 		t.Errorf("source %q of a replica that has gone, want its id", s.Forwarded.Source)
 	}
 }

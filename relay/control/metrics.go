@@ -59,7 +59,7 @@ func NewMetrics(version string) *Metrics {
 	m.ready = m.gauge("ready", "1 while /readyz says yes, as of the scrape.")
 	m.quorum = m.gauge("quorum", "1 while this member knows a leader with a majority.")
 	m.term = m.gauge("term", "Raft term this member is in.")
-	m.markHeight = m.gauge("mark_height", "Height of the replicated mark, the last block that left the group, as this member has applied it.")
+	m.markHeight = m.gauge("mark_height", "Height of the replicated mark, as this member has applied it: the last block that left the group, or the one of another producer that our next must follow.")
 
 	m.forwarded = m.counterVec("forwarded_total", "Blocks of ours sent to the network by this member, by the replica they came from.", "source")
 	m.refused = m.counterVec("refused_total", "Blocks of replicas that were not sent, by reason.", "reason", RefusalReasons()...)

@@ -59,7 +59,8 @@ const (
 	ModePassive Mode = "passive" // every replica produces, one is heard
 )
 
-// Forwarded is the replicated mark: the last block that left the group.
+// Forwarded is the replicated mark: the last block that left the group, or the block of another producer that our next one has to follow. Then
+// Producer says whose it is, and Ours is the last block that left.
 type Forwarded struct {
 	Num      uint32    `json:"num"`
 	ID       string    `json:"id"` // 64 hex digits
@@ -67,6 +68,9 @@ type Forwarded struct {
 	SlotTime time.Time `json:"slot_time"`
 	AgeMS    int64     `json:"age_ms"` // since this member learned it was forwarded
 	Source   string    `json:"source"` // the replica's name, else the short node id; empty: a block of the network's
+
+	Producer string     `json:"producer,omitzero"` // of a block that is not ours: nothing was forwarded at this height
+	Ours     *Forwarded `json:"ours,omitzero"`     // beside a producer: the last block of ours that left, where this member knows it
 }
 
 // Round is twelve slots of one of our producers.

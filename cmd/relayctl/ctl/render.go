@@ -42,14 +42,7 @@ func renderHead(st control.Status, colours bool) string {
 	fmt.Fprintf(&b, "CLUSTER %s   QUORUM %s   TERM %d   LEADER %s   MODE %s\n",
 		clean(name), paint(colours, tone, quorum), st.Term, leader, clean(string(st.Mode)))
 
-	if f := st.Forwarded; f == nil {
-		b.WriteString("FORWARDED  nothing yet")
-	} else {
-		fmt.Fprintf(&b, "FORWARDED  #%d %s  slot %s  %s ago", f.Num, shortID(f.ID), f.SlotTime.UTC().Format("15:04:05.000"), ageText(f.AgeMS))
-		if f.Source != "" {
-			fmt.Fprintf(&b, "   from %s", clean(f.Source))
-		}
-	}
+	b.WriteString("FORWARDED  " + forwardedText(st.Forwarded))
 	switch {
 	case st.Round != nil && st.Round.Live:
 		fmt.Fprintf(&b, "   ROUND %s", roundMarks(*st.Round))
@@ -58,6 +51,27 @@ func renderHead(st control.Status, colours bool) string {
 	}
 	b.WriteByte('\n')
 	return b.String()
+}
+
+// forwardedText is the last block that left, and the one of another producer on which the mark rests since.
+func forwardedText(f *control.Forwarded) string {
+	switch {
+	case f == nil:
+		return "nothing yet"
+	case f.Producer != "" && f.Ours == nil:
+		return "not known here" + restsText(f)
+	case f.Producer != "":
+		return forwardedText(f.Ours) + restsText(f)
+	}
+	text := fmt.Sprintf("#%d %s  slot %s  %s ago", f.Num, shortID(f.ID), f.SlotTime.UTC().Format("15:04:05.000"), ageText(f.AgeMS))
+	if f.Source != "" {
+		text += "   from " + clean(f.Source)
+	}
+	return text
+}
+
+func restsText(f *control.Forwarded) string {
+	return fmt.Sprintf("   MARK reserved on #%d of %s", f.Num, clean(f.Producer))
 }
 
 // roundMarks draws the twelve slots in twelve characters.

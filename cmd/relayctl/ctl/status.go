@@ -18,6 +18,9 @@ func (a *app) statusCommand() *cobra.Command {
 		Long: `Show the group as one member sees it now: who leads, the last block that left,
 each member with its replicas (* marks the active one), and what is wrong.
 
+Ahead of our round the mark moves to the block of another producer that our next
+one has to follow: MARK reserved on it. Nothing was forwarded at that height.
+
 In the table, ~ stands before figures too old to count on. Replica names carry
 ! when the replica is behind, … while it syncs, and stand in brackets when it
 only observes.

@@ -68,6 +68,21 @@ func TestStatus(t *testing.T) {
 	}
 }
 
+// TestStatusReserved keeps the last block that left apart from the block of another producer that the mark rests on.
+func TestStatusReserved(t *testing.T) {
+	st := sample()
+	ours := st.Forwarded
+	st.Forwarded = &control.Forwarded{Num: 381223099, ID: ours.ID, SlotTime: at(), AgeMS: 100, Producer: "eosnationftw", Ours: ours}
+	const reserved = "   MARK reserved on #381223099 of eosnationftw   NEXT ROUND 88s\n"
+	if out, want := renderStatus(st, false), "FORWARDED  #381223044 02c19fe3  slot 12:04:06.500  42ms ago   from nodeos-a"+reserved; !strings.Contains(out, want) {
+		t.Errorf("%s\nwant %s", out, want)
+	}
+	st.Forwarded.Ours = nil
+	if out, want := renderStatus(st, false), "FORWARDED  not known here"+reserved; !strings.Contains(out, want) {
+		t.Errorf("%s\nwant %s", out, want)
+	}
+}
+
 func TestStatusUnreachable(t *testing.T) {
 	dead := deadAddr(t)
 	out, errs, code := exec(t, dead, "status")
