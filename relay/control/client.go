@@ -15,6 +15,9 @@ import (
 	"time"
 )
 
+// defaultPort is that of http.listen.
+const defaultPort = "9870"
+
 // maxAnswer bounds what the client reads of an answer.
 const maxAnswer = 8 << 20
 
@@ -29,7 +32,7 @@ type Client struct {
 // ClientConfig says how to reach a member.
 type ClientConfig struct {
 	// Addr is the URL of the API, as "http://127.0.0.1:9870"; a bare
-	// "host:port" means http.
+	// "host:port" means http, and a bare "host" port 9870 as well.
 	Addr string
 
 	// Token is sent as bearer token where it is not empty.
@@ -61,7 +64,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 func ParseAddr(addr string) (*url.URL, error) {
 	remedy := "write it as http://127.0.0.1:9870"
 	text := strings.TrimSpace(addr)
-	if !strings.Contains(text, "://") {
+	bare := !strings.Contains(text, "://")
+	if bare {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
@@ -70,6 +74,9 @@ func ParseAddr(addr string) (*url.URL, error) {
 		return nil, refusal(CodeBadRequest, remedy, "address %q cannot be read", addr)
 	case u.Scheme != "http" && u.Scheme != "https", u.Hostname() == "", u.User != nil, u.RawQuery != "", u.Fragment != "":
 		return nil, refusal(CodeBadRequest, remedy, "address %q is not that of an HTTP server", addr)
+	}
+	if bare && u.Port() == "" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":" + defaultPort
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
@@ -176,6 +183,9 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err // the message below names the address already
 	}
+	if errors.Is(err, http.ErrSchemeMismatch) {
+		return nil, refusal(CodeUnreachable, "write http://: http.tls is not set there", "no answer from %s: it speaks plain HTTP", c.base)
+	}
 	return nil, refusal(CodeUnreachable,
 		"check that relayd runs there and that http.listen matches; --addr or RELAY_ADDR names another member", "no answer from %s: %v", c.base, err)
 }
@@ -189,6 +199,9 @@ func (c *Client) decode(body io.Reader, v any) error {
 
 func (c *Client) refused(resp *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10)) // a broken body is no worse than none
+	if c.base.Scheme == "http" && bytes.Contains(raw, []byte("HTTP request to an HTTPS server")) {
+		return refusal(CodeUnreachable, "write https://, with --tls-ca: http.tls is set there", "no answer from %s: it speaks TLS", c.base)
+	}
 	var e Error
 	if json.Unmarshal(raw, &e) != nil || e.Message == "" {
 		return refusal(CodeUnreachable, "check that --addr is a relay's http.listen", "%s does not answer like a relay: %s", c.base, resp.Status)

@@ -53,7 +53,7 @@ type Block struct {
 	State    BlockState `json:"state"`
 	Source   string     `json:"source,omitzero"` // replica or upstream it came from first
 	Reason   string     `json:"reason,omitzero"` // why it was refused
-	Seen     time.Time  `json:"seen"`            // when it was forwarded, or arrived
+	Seen     time.Time  `json:"seen,omitzero"`   // when this member forwarded or refused it
 	LeadMS   *int64     `json:"lead_ms"`         // Seen before the slot time; negative: after
 }
 

@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -98,6 +100,38 @@ func TestClientErrorsSayWhatToDo(t *testing.T) {
 	for _, addr := range []string{"", "ftp://x", "http://", "http://u:p@h", "http://h:99999", "http://h:0", "h:port", "http://h/?q", "::"} {
 		if _, err := control.NewClient(control.ClientConfig{Addr: addr}); err == nil {
 			t.Errorf("address %q taken", addr)
+		}
+	}
+}
+
+// TestClientAddress takes the port of relayd where none is named, and says which scheme is the right one.
+func TestClientAddress(t *testing.T) {
+	for addr, want := range map[string]string{
+		"127.0.0.1": "http://127.0.0.1:9870", "eu-1": "http://eu-1:9870", "[::1]": "http://[::1]:9870", "eu-1:80": "http://eu-1:80",
+		"http://eu-1": "http://eu-1", "https://eu-1": "https://eu-1", // a proxy, maybe
+	} {
+		if u, err := control.ParseAddr(addr); err != nil || u.String() != want {
+			t.Errorf("%s reads as %v, %v, want %s", addr, u, err, want)
+		}
+	}
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	secure := httptest.NewUnstartedServer(http.NotFoundHandler())
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	for addr, want := range map[string]string{
+		strings.Replace(plain.URL, "http:", "https:", 1):  "write http://: http.tls is not set there",
+		strings.Replace(secure.URL, "https:", "http:", 1): "write https://",
+	} {
+		c, err := control.NewClient(control.ClientConfig{Addr: addr})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.Status(t.Context())
+		var e *control.Error
+		if !errors.As(err, &e) || e.Code != control.CodeUnreachable || !strings.HasPrefix(e.Remedy, want) {
+			t.Errorf("%s: %v, want %q", addr, err, want)
 		}
 	}
 }
