@@ -56,6 +56,8 @@ func (j *journal) completed(list []control.Block) []control.Block {
 		if l, ok := left[list[i].ID]; ok {
 			lead := l.lead.Milliseconds()
 			list[i].Seen, list[i].LeadMS, list[i].Source = l.at, &lead, l.source
+		} else if list[i].State == control.BlockForwarded {
+			list[i].Source = "" // the one named brought here what another member sent
 		}
 	}
 	for _, b := range slices.Backward(refused) {

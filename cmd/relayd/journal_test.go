@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,9 +71,9 @@ func TestBlocksCompleted(t *testing.T) {
 	d.tell(100*time.Millisecond, relay.Record{Kind: relay.Forwarded, Block: wire.Block{ID: id, Slot: slot, Producer: bpa}, Name: "nodeos-a", Lead: 400 * time.Millisecond})
 	d.tell(600*time.Millisecond, relay.Record{Kind: relay.Refused, Block: wire.Block{ID: wire.ID{0, 0, 0, 7, 2}, Slot: slot, Producer: bpa}, Name: "nodeos-b", Reason: gate.Height})
 
-	got := d.completed([]control.Block{{ID: id.String(), State: control.BlockForwarded, Source: "fin-1"}, {ID: "aa", State: control.BlockNetwork}})
-	if len(got) != 3 {
-		t.Fatalf("%d blocks, want 3: %+v", len(got), got)
+	got := d.completed([]control.Block{{ID: id.String(), State: control.BlockForwarded, Source: "fin-1"}, {ID: "aa", State: control.BlockNetwork}, {ID: "bb", State: control.BlockForwarded, Source: "nodeos-b"}})
+	if len(got) != 4 {
+		t.Fatalf("%d blocks, want 4: %+v", len(got), got)
 	}
 	if b := got[0]; b.Source != "nodeos-a" || b.LeadMS == nil || *b.LeadMS != 400 || !b.Seen.Equal(d.from.Add(100*time.Millisecond)) {
 		t.Errorf("forwarded: %+v", b)
@@ -79,7 +81,12 @@ func TestBlocksCompleted(t *testing.T) {
 	if b := got[1]; b.LeadMS != nil {
 		t.Errorf("not forwarded here: %+v", b)
 	}
-	if b := got[2]; b.Producer != "bpa" || b.State != control.BlockRefused || b.Source != "nodeos-b" || b.LeadMS == nil || *b.LeadMS > 0 || b.Reason != "height" {
+	if b := got[2]; b.Source != "" || b.LeadMS != nil {
+		t.Errorf("sent by another member: %+v", b)
+	} else if js, err := json.Marshal(b); err != nil || strings.Contains(string(js), "seen") {
+		t.Errorf("a moment that is not known is told: %s, %v", js, err)
+	}
+	if b := got[3]; b.Producer != "bpa" || b.State != control.BlockRefused || b.Source != "nodeos-b" || b.LeadMS == nil || *b.LeadMS > 0 || b.Reason != "height" {
 		t.Errorf("refused: %+v", b)
 	}
 }

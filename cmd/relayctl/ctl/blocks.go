@@ -13,15 +13,18 @@ func (a *app) blocksCommand() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use:   "blocks",
-		Short: "List the blocks the member saw lately",
-		Long: `List the blocks the member saw lately, newest first: those it forwarded, those
-of the network, and those it refused, with the reason. LEAD is how long before
-its slot time a block was forwarded or arrived; negative: after it.`,
+		Short: "List our blocks that the member saw lately",
+		Long: `List our blocks that the member saw lately, newest first: those that left the
+group, those that came from the network without having left it (state network),
+and those the member refused, with the reason. Blocks of other producers are not
+listed. LEAD is how long before its slot time a block was forwarded or refused;
+negative: after it. LEAD and SOURCE of a block that another member sent are known
+to that member: ask the leader.`,
 		Example: `  relayctl blocks
   relayctl blocks --limit 100 --json | jq '.[] | select(.state == "refused")'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if limit < 1 {
+			if limit < 1 || limit > maxBlocks {
 				return fail(exitDegraded, "--limit %d\n  next: give a number from 1 to 500", limit)
 			}
 			c, err := a.client(cmd.Context())
@@ -44,6 +47,9 @@ its slot time a block was forwarded or arrived; negative: after it.`,
 	cmd.Flags().IntVar(&limit, "limit", 24, "how many, at most 500")
 	return cmd
 }
+
+// maxBlocks is the most that a relay lists.
+const maxBlocks = 500
 
 func renderBlocks(blocks []control.Block, colours bool) string {
 	if len(blocks) == 0 {
