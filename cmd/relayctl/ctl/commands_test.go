@@ -172,7 +172,6 @@ func TestDrillKillHint(t *testing.T) {
 		t.Errorf("the leader alone: exit %d %q", code, errs)
 	}
 	follower := healthy()
-	start := time.Time{}
 	follower.status = func(ask int) control.Status {
 		s := sample()
 		s.Node = "us-1"
@@ -180,9 +179,6 @@ func TestDrillKillHint(t *testing.T) {
 		case ask <= 5:
 		case ask <= 8:
 			s.Quorum.OK, s.Leader = false, ""
-			if start.IsZero() {
-				start = time.Now()
-			}
 		default:
 			s.Leader, s.Counters.Missed = "us-1", 2
 		}
@@ -198,6 +194,32 @@ func TestDrillKillHint(t *testing.T) {
 	}
 	if !strings.Contains(errs, "docker kill relayd") || !strings.Contains(errs, "compose.yaml kill eu-1") {
 		t.Errorf("no hint: %q", errs)
+	}
+}
+
+// TestDrillKillTook measures from the last look that saw the old leader: a member that hears of its end and of the next at once was said to
+// have taken 0s.
+func TestDrillKillTook(t *testing.T) {
+	follower := healthy()
+	const gap = 60 * time.Millisecond
+	follower.status = func(ask int) control.Status {
+		s := sample()
+		s.Node = "us-1"
+		if ask > 4 {
+			s.Leader = "us-1"
+		}
+		if ask == 5 {
+			<-time.After(gap) // the look that finds the next leader
+		}
+		return s
+	}
+	out, errs, code := exec(t, serve(t, healthy())+","+serve(t, follower), "--json", "drill", "--kill-hint", "--count", "1")
+	var r drillReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil || code != exitOK || len(r.Runs) != 1 {
+		t.Fatalf("exit %d %v: %q %q", code, err, out, errs)
+	}
+	if got := time.Duration(r.Runs[0].TookMS) * time.Millisecond; got < gap {
+		t.Errorf("took %s, want %s or more", got, gap)
 	}
 }
 

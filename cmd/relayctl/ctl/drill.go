@@ -40,7 +40,10 @@ where it is, and the report says so.
 
 With --kill-hint nothing is handed over: for each run the drill says which
 process to kill, watches through another member, and measures the takeover. Give
---addr several members for that.
+--addr several members for that. TOOK is then from the last look at which that
+member still took the old leader for the leader, to the first at which another
+led; what it took to notice that the old one was gone comes before that. Of a
+hand-over TOOK is from stopping to the successor's readiness.
 
 Exit code: 0 nothing lost, 1 blocks lost or the drill cut short, 2 no quorum.`,
 		Example: `  relayctl drill --count 10

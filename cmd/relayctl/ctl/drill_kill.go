@@ -15,8 +15,9 @@ const (
 )
 
 // kill asks the operator to kill the leader and measures the takeover through
-// another member. Took is how long that member saw no leader, after it had
-// noticed; Lost is what it counted as missed.
+// another member. Took is from the last look that found the old leader leading to
+// the first that found another: that member may hear of both at once. Lost is
+// what it counted as missed.
 func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 	watcher, before, err := d.watcher(ctx)
 	if err != nil {
@@ -28,19 +29,20 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, killWait, fail(exitDegraded, "%s still leads after %s\n  next: kill it as told, or stop the drill", victim, killWait))
 	defer cancel()
 	result := control.StepDown{From: before.Leader}
-	var noticed time.Time
+	led := time.Now() // when the old leader was last seen to lead
 	for {
+		asked := time.Now()
 		st, err := statusOf(ctx, watcher)
 		if err != nil && ctx.Err() == nil {
 			return control.StepDown{}, err
 		}
 		gone := err == nil && (st.Leader != before.Leader || !st.Quorum.OK)
-		if gone && noticed.IsZero() {
-			noticed = time.Now()
+		if err == nil && !gone {
+			led = asked
 		}
 		if gone && st.Quorum.OK && st.Leader != "" {
 			result.To, result.Term = st.Leader, st.Term
-			result.TookMS = time.Since(noticed).Milliseconds()
+			result.TookMS = time.Since(led).Milliseconds()
 			break
 		}
 		if err := pause(ctx, d.app.pollEvery/4); err != nil {
