@@ -62,7 +62,8 @@ Every member answers status, with or without a quorum. What changes the group
 needs one of: running on the relay's own host, a client certificate
 (--tls-cert), or the relay's bearer token (--token-file).
 
-Exit codes: 0 all well, 1 degraded or refused, 2 no quorum or no answer.`,
+Exit codes: 0 all well, 1 degraded or refused, also DOWN for another reason than
+the quorum (no upstream, no replica), 2 no quorum, no leader or no answer.`,
 		Example: `  relayctl status
   relayctl --addr http://10.0.0.5:9870 --json status
   relayctl step-down --to us-1
@@ -76,7 +77,7 @@ Exit codes: 0 all well, 1 degraded or refused, 2 no quorum or no answer.`,
 		addr = defaultAddr
 	}
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.addr, "addr", addr, "control API of a member; several, separated by commas, are tried in order (env RELAY_ADDR)")
+	flags.StringVar(&a.addr, "addr", addr, "control API of a member, port 9870 where none is named; several, separated by commas, are tried in order (env RELAY_ADDR)")
 	flags.BoolVar(&a.asJSON, "json", false, "print JSON, for programs")
 	flags.StringVar(&a.tokenFile, "token-file", os.Getenv("RELAY_TOKEN_FILE"), "file with the relay's bearer token (env RELAY_TOKEN_FILE)")
 	flags.StringVar(&a.tlsCA, "tls-ca", "", "CA certificate of an https address")
@@ -88,7 +89,34 @@ Exit codes: 0 all well, 1 degraded or refused, 2 no quorum or no answer.`,
 	root.AddCommand(a.statusCommand(), a.stepDownCommand(), a.drillCommand(), a.blocksCommand(), a.membersCommand(),
 		a.certsCommand(), a.nodeosConfigCommand(), a.preflightCommand())
 	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.HasSubCommands() && !cmd.Runnable() {
+			groupOnly(cmd)
+		}
+	}
 	return root
+}
+
+// groupOnly makes a command that only has others under it refuse a word that names none of them; cobra prints the help and calls that a success.
+func groupOnly(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, sub := range cmd.Commands() {
+			if sub.IsAvailableCommand() {
+				names = append(names, sub.Name())
+			}
+		}
+		next := "use one of " + strings.Join(names, ", ")
+		if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
+			next = "did you mean " + strings.Join(like, " or ") + "?"
+		}
+		return fail(exitDegraded, "no command %q under %s\n  next: %s", args[0], cmd.CommandPath(), next)
+	}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+	cmd.SuggestionsMinimumDistance = 2
 }
 
 // run executes one command line and returns the exit code.

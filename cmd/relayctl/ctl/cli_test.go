@@ -165,11 +165,26 @@ func TestMainIsWiring(t *testing.T) {
 	if code != 0 || !strings.Contains(out, version) {
 		t.Errorf("--version: %d %q", code, out)
 	}
-	for _, args := range [][]string{{"nonsense"}, {"status", "--nonsense"}, {"members", "remove"}, {"blocks", "--limit", "0"}, {"drill", "--count", "0"}, {"step-down", "--timeout", "-1s"}} {
+	for _, args := range [][]string{{"nonsense"}, {"status", "--nonsense"}, {"members", "remove"}, {"certs", "isue"}, {"certs", "isue", "eu-1"}, {"completion", "tcsh"}, {"blocks", "--limit", "0"}, {"blocks", "--limit", "501"}, {"drill", "--count", "0"}, {"step-down", "--timeout", "-1s"}} {
 		out, errs, code := exec(t, "", args...)
 		if code != exitDegraded || !strings.Contains(errs, "next:") || out != "" {
 			t.Errorf("%v: exit %d, %q %q; want 1 and what to do next", args, code, out, errs)
 		}
+	}
+}
+
+// TestGroupsOfCommands helps where a group is called alone, and hints at the command that was meant.
+func TestGroupsOfCommands(t *testing.T) {
+	for _, group := range []string{"certs", "completion"} {
+		if out, errs, code := exec(t, "", group); code != exitOK || errs != "" || !strings.Contains(out, "Available Commands") {
+			t.Errorf("%s: exit %d %q %q", group, code, out, errs)
+		}
+	}
+	if _, errs, _ := exec(t, "", "certs", "isue"); !strings.Contains(errs, "next: did you mean issue?") {
+		t.Errorf("certs isue: %q", errs)
+	}
+	if _, errs, _ := exec(t, "", "completion", "tcsh"); !strings.Contains(errs, "bash") {
+		t.Errorf("completion tcsh: %q", errs)
 	}
 }
 

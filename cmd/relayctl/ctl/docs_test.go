@@ -82,7 +82,7 @@ func unknown(root *cobra.Command, words []string) string {
 			}
 		}
 		if next == nil {
-			if cmd.Runnable() || cmd.Name() == "completion" || i > 1 {
+			if cmd.Runnable() && cmd.Name() != "certs" || i > 1 {
 				continue
 			}
 			return "no command " + word
