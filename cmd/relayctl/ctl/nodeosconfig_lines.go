@@ -43,6 +43,9 @@ func (o nodeosOptions) lines() (configLines, error) {
 		}
 		add("p2p-peer-address", r, reason)
 	}
+	if len(o.relays) == 1 {
+		fill("p2p-peer-address", "HOST:9876", "a second relay (--relay again): with one, this node is alone while that relay restarts")
+	}
 	add("p2p-listen-endpoint", "", "empty: nobody dials this node")
 	add("connection-cleanup-period", "1", "dial a lost relay again after 1 s; the default of 30 s would cost whole rounds")
 	if o.name != "" {
@@ -51,6 +54,8 @@ func (o nodeosOptions) lines() (configLines, error) {
 			reason = "list this name in downstream.observers of every relay: it gets every vote and is never made active"
 		}
 		add("agent-name", o.name, reason)
+	} else {
+		fill("agent-name", "nodeos-a", "a name of its own (--name): the relays show it, and failover.prefer ranks by it; without one every nodeos has the same")
 	}
 
 	if o.finalizer {
