@@ -165,6 +165,7 @@ func (p *preflight) run(ctx context.Context) (preflightReport, error) {
 		if views, err = askAll(ctx, clients, &group); err != nil {
 			return report, err
 		}
+		p.lookAgain(ctx, views)
 		p.watch(ctx, views)
 		report.down = len(views) == 0 || !views[0].status.Quorum.OK || views[0].status.Leader == ""
 	}

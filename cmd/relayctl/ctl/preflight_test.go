@@ -292,6 +292,26 @@ func TestPreflightWording(t *testing.T) {
 	}
 }
 
+// TestPreflightAfterHandOver does not fail for the moment in which the next leader has not picked the active replica yet.
+func TestPreflightAfterHandOver(t *testing.T) {
+	for until, want := range map[int]level{2: levelOK, 100: levelFail} { // the ask that finds an active replica
+		p := &preflight{app: newApp(&bytes.Buffer{}, &bytes.Buffer{}), inspect: handshakes}
+		p.app.pollEvery = time.Millisecond
+		p.app.addr = serve(t, &fakeNode{status: func(ask int) control.Status {
+			st := ready()
+			if ask < until {
+				st.Active, st.Members[0].Replicas[0].Active = "", false
+			}
+			return st
+		}})
+		r, err := p.run(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantGrades(t, r, "replicas", want)
+	}
+}
+
 // TestPreflightSlotsMissed fails while the slots of ours stay empty, as status does.
 func TestPreflightSlotsMissed(t *testing.T) {
 	for lost, want := range map[int]struct {

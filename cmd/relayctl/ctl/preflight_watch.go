@@ -61,6 +61,22 @@ func (p *preflight) watch(ctx context.Context, views []view) {
 	sortViews(views)
 }
 
+// lookAgain asks once more, a little later, where no replica is active: after a hand-over the next leader picks one within a second.
+func (p *preflight) lookAgain(ctx context.Context, views []view) {
+	if len(views) == 0 || !slices.ContainsFunc(views[0].status.Problems, func(q control.Problem) bool { return q.Code == "no_active" }) {
+		return
+	}
+	if pause(ctx, 8*p.app.pollEvery) != nil {
+		return // the caller sees that it was interrupted
+	}
+	for i := range views {
+		if st, err := statusOf(ctx, views[i].client); err == nil {
+			views[i].status = st
+		}
+	}
+	sortViews(views)
+}
+
 // heard is what one member told.
 type heard struct {
 	events []control.Event
