@@ -119,7 +119,7 @@ func renderMembers(st control.Status, colours bool) string {
 		row := []cell{
 			text(clean(m.Name)),
 			{string(m.Role), tone},
-			text(orDash(clean(m.Upstream))), text(replicaList(m.Replicas)),
+			text(oldText(old, clean(m.Upstream))), text(oldText(old, replicaList(m.Replicas))),
 			text(mark), text(millis(old, m.RTTMS)), text(millis(old, m.DiskP99MS)), text(orDash(clean(m.Version))),
 		}
 		if note != "" {
@@ -177,6 +177,14 @@ func renderProblems(st control.Status, colours bool) string {
 		return ""
 	}
 	return "\n" + b.String()
+}
+
+// oldText marks what is too old to count on, where there is something.
+func oldText(old, s string) string {
+	if s == "" || s == "-" {
+		return "-"
+	}
+	return old + s
 }
 
 func orDash(s string) string {
