@@ -21,11 +21,13 @@ each member with its replicas (* marks the active one), and what is wrong.
 Ahead of our round the mark moves to the block of another producer that our next
 one has to follow: MARK reserved on it. Nothing was forwarded at that height.
 
-In the table, ~ stands before figures too old to count on. Replica names carry
+In the table, ~ stands before what is too old to count on. Replica names carry
 ! when the replica is behind, … while it syncs, and stand in brackets when it
 only observes.
 
-Exit code: 0 all well, 1 degraded, 2 no quorum or no answer.`,
+Exit code: 0 all well, 1 degraded or DOWN for another reason than the quorum (no
+upstream, no replica, every slot of ours missed), 2 no quorum, no leader or no
+answer.`,
 		Example: `  relayctl status
   relayctl status --watch
   relayctl status --json | jq .forwarded.num`,
