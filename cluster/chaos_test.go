@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -118,6 +119,11 @@ func schedule(t *testing.T, seed uint64) *chaos {
 		}
 		return true
 	})
+	for _, m := range c.members {
+		if calls := m.history(); !slices.IsSortedFunc(calls, func(a, b call) int { return cmp.Compare(a.term, b.term) }) {
+			t.Errorf("%s went back to an earlier term: %+v", m.name, calls)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.acked {

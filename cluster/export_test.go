@@ -66,3 +66,8 @@ func RoundTrips(took ...time.Duration) time.Duration {
 func Forgotten(was, is [3]uint64) bool {
 	return position{was[0], was[1], was[2]}.forgotten(position{is[0], is[1], is[2]})
 }
+
+// ChangesNothing is changesNothing.
+func ChangesNothing(call any, term uint64, state raft.RaftState) bool {
+	return changesNothing(call, term, state)
+}

@@ -3,15 +3,18 @@ package cluster
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
-// what a leader sends at a hand-over does just that.
+// what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
+// safe, see SetHeartbeatHandler.
 type inbox struct {
 	*raft.NetworkTransport
 
+	raft   atomic.Pointer[raft.Raft] // nil until it has started
 	calls  chan raft.RPC
 	closed chan struct{}
 	close  sync.Once
@@ -39,6 +42,29 @@ func (i *inbox) pass() {
 			return
 		}
 	}
+}
+
+// SetHeartbeatHandler has heartbeats answered by cb, beside raft's main loop, so that a follower answers while its disk is busy; but only
+// where that changes neither term nor state. Elsewhere cb would write the heartbeat's term while the main loop, a candidate,
+// goes on and writes its own, later one: when the first write ends last, the member has gone back to a term in which another one leads, while it
+// leads itself (hashicorp/raft v1.8.0, appendEntries called by processHeartbeat). Such heartbeats go to the main loop.
+func (i *inbox) SetHeartbeatHandler(cb func(raft.RPC)) {
+	i.NetworkTransport.SetHeartbeatHandler(func(c raft.RPC) {
+		if r := i.raft.Load(); r != nil && changesNothing(c.Command, r.CurrentTerm(), r.State()) {
+			cb(c)
+			return
+		}
+		select {
+		case i.calls <- c:
+		case <-i.closed:
+		}
+	})
+}
+
+// changesNothing says whether a call is a heartbeat that leaves a member of the given term and state as it is.
+func changesNothing(call any, term uint64, state raft.RaftState) bool {
+	a, ok := call.(*raft.AppendEntriesRequest)
+	return ok && (a.Term < term || a.Term == term && state == raft.Follower)
 }
 
 // Consumer returns the calls, the others' and our own.

@@ -106,6 +106,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", joinClose(err, n.meter.Close))
 	}
+	n.meter.raft.Store(n.raft)
 	return n, nil
 }
 
