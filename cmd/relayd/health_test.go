@@ -88,7 +88,7 @@ func serveTLS(t *testing.T, h http.Handler) string {
 		t.Fatal(err)
 	}
 	f := transport.FilesOf(dir, "eu-1")
-	ln, err := listenAPI(Config{HTTP: HTTPConfig{Listen: "127.0.0.1:0", TLS: TLSConfig{CA: f.CA, Cert: f.Cert, Key: f.Key}}})
+	ln, err := listenAPI(Config{HTTP: HTTPConfig{Listen: "127.0.0.1:0", TLS: TLSConfig{CA: f.CA, Cert: f.Cert, Key: f.Key}}}, hclog.NewNullLogger())
 	if err != nil {
 		t.Fatal(err)
 	}
