@@ -71,7 +71,7 @@ func TestBadNewFilesKeepTheOld(t *testing.T) {
 		if err := os.WriteFile(files.Key, next.Key, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Second) // not the moment at which the watch has its turn
+		time.Sleep(3 * time.Second) // fake time: not the moment at which the watch has its turn
 		if got := serial(t, talks(t, a, b, "a", "b")); got == old {
 			t.Fatal("the old certificate is still in use")
 		}
@@ -91,7 +91,7 @@ func TestFilesAreWatchedWithoutHandshakes(t *testing.T) {
 			}
 		}
 		replace(t, files, issue(t, c.ca, transport.Issue{Node: "a", Life: 30*24*time.Hour + time.Hour}))
-		time.Sleep(15 * time.Second)
+		time.Sleep(15 * time.Second) // fake time
 		told(1, "certificates read again")
 		told(0, "certificate ends soon")
 		if got, want := a.Certificate().NotAfter, time.Now().Add(30*24*time.Hour+time.Hour); want.Sub(got).Abs() > time.Minute {
@@ -100,9 +100,9 @@ func TestFilesAreWatchedWithoutHandshakes(t *testing.T) {
 		if err := os.Remove(files.Key); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Minute)
+		time.Sleep(time.Minute) // fake time
 		told(1, "keeping the old ones")
-		time.Sleep(2 * time.Hour)
+		time.Sleep(2 * time.Hour) // fake time
 		told(1, "certificate ends soon")
 	})
 }

@@ -102,7 +102,7 @@ func (s *Status) assessGroup() {
 	case !q.OK && q.Have < q.Need:
 		s.problem(HealthDown, "no_quorum", "",
 			fmt.Sprintf("no quorum: %d of %d voters heard, %d needed; no new block can be forwarded", q.Have, q.Total, q.Need),
-			"start the missing members or mend the network between them; if they are gone for good see \"lost quorum\" in the operations guide")
+			"start the missing members or mend the network between them; look at another member first, since one that was removed while it was stopped may say this as well; if they are gone for good see \"lost quorum\" in the operations guide")
 	case s.Leader == "" || !q.OK:
 		s.problem(HealthDown, "no_leader", "",
 			"no leader: the members have not elected one",
