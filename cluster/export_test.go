@@ -71,3 +71,6 @@ func Forgotten(was, is [3]uint64) bool {
 func ChangesNothing(call any, term uint64, state raft.RaftState) bool {
 	return changesNothing(call, term, state)
 }
+
+// NewInbox returns an inbox whose raft has not started.
+func NewInbox(t *raft.NetworkTransport) raft.Transport { return newInbox(t) }

@@ -2,10 +2,14 @@ package cluster_test
 
 import (
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/relay/simnet/memnet"
 )
 
 // What may be answered beside raft's main loop: heartbeats that would change neither term nor state.
@@ -28,4 +32,34 @@ func TestHeartbeatsBesideTheMainLoop(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}
+}
+
+// A heartbeat that may change something is not answered beside the main loop, but handed to it.
+func TestHeartbeatGoesToTheMainLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := memnet.New()
+		open := func(name string) *raft.NetworkTransport {
+			ln, err := net.Host(name).Listen(name + ":8300")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer{ln, net.Host(name)}, Timeout: time.Second, Logger: hclog.NewNullLogger()})
+		}
+		leader, inbox := open("a"), cluster.NewInbox(open("b")) // whose raft has not started: every heartbeat may change something
+		defer leader.Close()
+		defer inbox.(raft.WithClose).Close()
+		inbox.SetHeartbeatHandler(func(c raft.RPC) {
+			t.Error("answered beside the main loop")
+			c.Respond(&raft.AppendEntriesResponse{}, nil)
+		})
+		go func() {
+			c := <-inbox.Consumer()
+			c.Respond(&raft.AppendEntriesResponse{Term: 8}, nil)
+		}()
+		var resp raft.AppendEntriesResponse
+		heartbeat := raft.AppendEntriesRequest{RPCHeader: raft.RPCHeader{Addr: []byte("a:8300")}, Term: 7} // net_transport.go: what has no more is one
+		if err := leader.AppendEntries("b", "b:8300", &heartbeat, &resp); err != nil || resp.Term != 8 {
+			t.Errorf("got %+v, %v, want the main loop's answer", resp, err)
+		}
+	})
 }

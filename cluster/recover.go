@@ -69,7 +69,7 @@ func Recover(r Recovery) (out Recovered, err error) {
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 
-	if has, err := raft.HasExistingState(store.Logs(), store.Stable(), store.Snapshots()); err != nil {
+	if has, err := store.HasState(); err != nil {
 		return out, fmt.Errorf("recover: %w", err)
 	} else if !has {
 		return out, fmt.Errorf("recover: %w: this node was never in a group", ErrNothing)

@@ -15,7 +15,7 @@ import (
 // keyCurrentTerm is raft's key of the term (raft.go:26), whose write must not fail.
 var keyCurrentTerm = []byte("CurrentTerm")
 
-// errLowerTerm is the answer to a term that is lower than one written before.
+// errLowerTerm is why a store fails that is told to write a term lower than one written before.
 var errLowerTerm = errors.New("the term is lower than the last one written")
 
 // guard stands between raft and the backend. One write at a time holds the slot; a log write that was given up keeps
@@ -35,7 +35,7 @@ type guard struct {
 	mu  sync.Mutex
 	err error // why it failed
 
-	term atomic.Uint64 // the last term written, or being written
+	term uint64 // the last term written, or being written; of whoever holds the slot
 
 	// cut says that the log was truncated at its end and nothing has been written since.
 	cut atomic.Bool
@@ -205,26 +205,21 @@ func (g *guard) Set(key, value []byte) error {
 // SetUint64 writes a key. It waits for the disk, however long that takes, and in the case of the term, whose failure raft answers with a
 // panic, until there is space or the store is aborted.
 //
-// A term that is lower than one written before is not written, and its writer is let go only when the store is aborted: raft has called from
-// two goroutines at once, and with the lower one it would go back to a term in which another member may lead.
+// A term that is lower than one written before is not written. The store fails, and the writer is let go only when it is aborted: raft has called
+// from two goroutines at once, and with the lower term it would go back to one in which another member may lead.
 func (g *guard) SetUint64(key []byte, value uint64) error {
 	if !bytes.Equal(key, keyCurrentTerm) {
 		return g.write(func() error { return g.classify(g.backend.SetUint64(key, value)) })
 	}
 	for {
 		err := g.write(func() error {
-			if value < g.term.Load() {
-				return errLowerTerm
+			if value < g.term {
+				return g.fail(fmt.Errorf("write term %d after %d: %w", value, g.term, errLowerTerm))
 			}
-			g.term.Store(value)
+			g.term = value
 			return g.classify(g.backend.SetUint64(key, value))
 		})
 		if err == nil {
-			return nil
-		}
-		if errors.Is(err, errLowerTerm) {
-			g.cfg.Logger.Error("a lower term is not written, this member takes no part in it", "term", value)
-			<-g.aborted
 			return nil
 		}
 		g.cfg.Logger.Error("cannot write the term, this member takes no part until it can", "term", value, "error", err)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,6 +8,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -26,12 +26,10 @@ func listenAPI(cfg Config, log hclog.Logger) (net.Listener, error) {
 	if err != nil || cfg.HTTP.TLS == (TLSConfig{}) {
 		return ln, err
 	}
-	c := &apiCredentials{files: cfg.HTTP.TLS, log: log}
-	conf, err := c.read()
+	c, err := openAPICredentials(cfg.HTTP.TLS, log)
 	if err != nil {
 		return nil, errors.Join(err, ln.Close())
 	}
-	c.use = conf
 	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: c.forClient}), nil
 }
 
@@ -41,31 +39,41 @@ type apiCredentials struct {
 	files TLSConfig
 	log   hclog.Logger
 
-	mu     sync.Mutex
-	use    *tls.Config
-	pem    [3][]byte // what use was made of
+	use atomic.Pointer[tls.Config]
+
+	mu     sync.Mutex // held by whoever looks at the files; other clients do not wait for it
 	looked time.Time
 	failed string // the error that was told
 }
 
+func openAPICredentials(files TLSConfig, log hclog.Logger) (*apiCredentials, error) {
+	c := &apiCredentials{files: files, log: log}
+	conf, err := c.read()
+	c.use.Store(conf)
+	return c, err
+}
+
 // forClient is the configuration for a client that connects now.
 func (c *apiCredentials) forClient(*tls.ClientHelloInfo) (*tls.Config, error) {
-	c.mu.Lock()
+	if !c.mu.TryLock() {
+		return c.use.Load(), nil
+	}
 	defer c.mu.Unlock()
 	now := time.Now()
 	if now.Sub(c.looked) < apiRereadAfter {
-		return c.use, nil
+		return c.use.Load(), nil
 	}
 	c.looked = now
 	conf, err := c.read()
 	switch {
 	case err == nil:
-		c.use, c.failed = conf, ""
+		c.use.Store(conf)
+		c.failed = ""
 	case err.Error() != c.failed:
 		c.failed = err.Error()
 		c.log.Error("the API's new certificate files do not work, keeping the old ones", "error", err)
 	}
-	return c.use, nil
+	return c.use.Load(), nil
 }
 
 // read reads the files: with a CA, client certificates are asked for, and those
@@ -81,9 +89,6 @@ func (c *apiCredentials) read() (*tls.Config, error) {
 			return nil, fmt.Errorf("http.tls: %w", err)
 		}
 	}
-	if c.use != nil && bytes.Equal(pem[0], c.pem[0]) && bytes.Equal(pem[1], c.pem[1]) && bytes.Equal(pem[2], c.pem[2]) {
-		return c.use, nil
-	}
 	pair, err := tls.X509KeyPair(pem[0], pem[1])
 	if err != nil {
 		return nil, fmt.Errorf("http.tls: %w", err)
@@ -97,6 +102,5 @@ func (c *apiCredentials) read() (*tls.Config, error) {
 		}
 		conf.ClientAuth = tls.VerifyClientCertIfGiven
 	}
-	c.pem = pem
 	return conf, nil
 }

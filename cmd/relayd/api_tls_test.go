@@ -18,12 +18,9 @@ func TestAPICertificatesAreReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := groupDir(t, goodCert())
 		next := groupDir(t, goodCert())
-		c := &apiCredentials{
-			files: TLSConfig{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "node-key.pem")},
-			log:   hclog.NewNullLogger(),
-		}
-		var err error
-		if c.use, err = c.read(); err != nil {
+		c, err := openAPICredentials(
+			TLSConfig{CA: filepath.Join(dir, "ca.pem"), Cert: filepath.Join(dir, "node.pem"), Key: filepath.Join(dir, "node-key.pem")}, hclog.NewNullLogger())
+		if err != nil {
 			t.Fatal(err)
 		}
 		former, present := leaf(t, dir), leaf(t, next)
