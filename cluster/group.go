@@ -42,6 +42,7 @@ type Group struct {
 type reigning struct {
 	term  uint64
 	since time.Time
+	cause string
 }
 
 // Open opens the state of this node. It contacts nobody: [Group.Run] does. If Run is not called, Close must be.

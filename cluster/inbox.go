@@ -15,6 +15,7 @@ type inbox struct {
 	*raft.NetworkTransport
 
 	raft   atomic.Pointer[raft.Raft] // nil until it has started
+	handed atomic.Uint64             // the term that a leader has last asked this member to win
 	calls  chan raft.RPC
 	closed chan struct{}
 	close  sync.Once
@@ -33,6 +34,11 @@ func (i *inbox) pass() {
 	for {
 		select {
 		case c := <-i.NetworkTransport.Consumer():
+			if _, ok := c.Command.(*raft.TimeoutNowRequest); ok {
+				if r := i.raft.Load(); r != nil {
+					i.handed.Store(r.CurrentTerm() + 1)
+				}
+			}
 			select {
 			case i.calls <- c:
 			case <-i.closed:

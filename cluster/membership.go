@@ -160,30 +160,6 @@ func (g *Group) change(ctx context.Context, n *node, c change, index uint64) err
 	return nil
 }
 
-// AddNonvoter adds a member that gets the log and has no vote. Members that announce themselves are added without it.
-func (g *Group) AddNonvoter(ctx context.Context, p Peer) error {
-	return g.command(ctx, func([]raft.Server) (change, error) {
-		return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: raft.ServerID(p.RaftID), Address: at(p.RaftID, p.Addr)}}, nil
-	})
-}
-
-// AddVoter adds a member with a vote, or gives it one. Until it has caught up it can hold up all others: prefer AddNonvoter, which
-// the leader follows up by itself.
-func (g *Group) AddVoter(ctx context.Context, p Peer) error {
-	return g.command(ctx, func([]raft.Server) (change, error) {
-		return change{promote, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(p.RaftID), Address: at(p.RaftID, p.Addr)}}, nil
-	})
-}
-
-// Promote gives the named member a vote.
-func (g *Group) Promote(ctx context.Context, name string) error {
-	return g.command(ctx, func(servers []raft.Server) (change, error) {
-		s, err := named(servers, name)
-		s.Suffrage = raft.Voter
-		return change{promote, s}, err
-	})
-}
-
 // Remove removes the named member for good: it can come back only with an empty data directory. The leader cannot remove itself
 // ([ErrRemoveLeader]).
 //

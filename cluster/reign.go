@@ -40,9 +40,13 @@ func (g *Group) reign(ctx context.Context, n *node, term uint64, lead Lead) {
 	if now, ok := n.leading(); !ok || now != term || g.cfg.FSM.Err() != nil {
 		return
 	}
-	g.setLeadership(reigning{term: term, since: start})
+	cause := CauseElection
+	if n.meter.handed.Load() == term {
+		cause = CauseHandOver
+	}
+	g.setLeadership(reigning{term: term, since: start, cause: cause})
 	defer g.setLeadership(reigning{})
-	g.log.Info("leading", "term", term, "mark", g.State().Mark, "took", time.Since(start))
+	g.log.Info("leading", "term", term, "cause", cause, "mark", g.State().Mark, "took", time.Since(start))
 
 	led := make(chan error, 1)
 	go func() { led <- lead(ctx, term) }()

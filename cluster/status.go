@@ -12,6 +12,12 @@ import (
 // Never is the age of a contact that has not happened, or that only another member could know of.
 const Never time.Duration = -1
 
+// Why a member leads: it was elected, its predecessor gone or silent, or the predecessor had handed over.
+const (
+	CauseElection = "election"
+	CauseHandOver = "hand_over"
+)
+
 // Status is what a member knows of the group. It is taken without asking anybody, so it is there without a quorum as well.
 type Status struct {
 	Node      string
@@ -30,6 +36,8 @@ type Status struct {
 	Leader string
 	// LeadingSince is when this member began to lead, zero when it does not lead or has not passed its barrier.
 	LeadingSince time.Time
+	// LeadingCause is [CauseElection] or [CauseHandOver], empty with LeadingSince zero.
+	LeadingCause string
 	// Quorum says whether a majority of the voters was in contact with the leader within the heartbeat timeout, as far as this member can tell: a
 	// leader counts answers, a follower takes the leader's recent call for it, since a leader without majority falls silent.
 	Quorum bool
@@ -90,7 +98,7 @@ func (g *Group) Status() Status {
 
 func (n *node) fill(s *Status, led reigning) {
 	now := time.Now()
-	s.LeadingSince = led.since
+	s.LeadingSince, s.LeadingCause = led.since, led.cause
 	s.Timeouts = n.currentTimeouts()
 	term, leading := n.leading()
 	s.Term = term

@@ -32,6 +32,9 @@ func TestStepDown(t *testing.T) {
 		for _, m := range w.members {
 			m.onLead(propose(m))
 		}
+		if got := w.leader().group.Status().LeadingCause; got != cluster.CauseElection {
+			t.Errorf("the first leader leads by %q", got)
+		}
 		for i := range 20 {
 			l := w.leader()
 			to := ""
@@ -53,6 +56,9 @@ func TestStepDown(t *testing.T) {
 				t.Fatalf("%s leads after %+v", got.name, h)
 			}
 			begun := next.history()
+			if got := next.group.Status().LeadingCause; got != cluster.CauseHandOver {
+				t.Errorf("%s leads after %+v by %q", next.name, h, got)
+			}
 			if !begun[len(begun)-1].begun.After(last.ended) || begun[len(begun)-1].term <= last.term {
 				t.Errorf("next leadership %+v does not follow %+v", begun[len(begun)-1], last)
 			}

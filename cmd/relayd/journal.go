@@ -162,8 +162,6 @@ func (j *journal) measure(r relay.Record) {
 		j.metrics.SetAside(r.Name)
 	case relay.ActiveChange:
 		j.metrics.ActiveSwitch()
-	case relay.Leading:
-		j.metrics.Failover("election")
 	case relay.VoteUp:
 		j.metrics.VotesForwarded(1)
 	case relay.VoteConflict:

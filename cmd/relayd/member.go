@@ -160,6 +160,7 @@ func (m *member) run(ctx context.Context) error {
 
 // lead is one leadership.
 func (m *member) lead(ctx context.Context, term uint64) error {
+	m.metrics.Failover(m.group.Status().LeadingCause)
 	return m.node.Lead(ctx, term, m.group)
 }
 

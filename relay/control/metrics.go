@@ -69,7 +69,7 @@ func NewMetrics(version string) *Metrics {
 
 	m.setAside = m.counterVec("set_aside_total", "Times a block was kept from the replicas, since one hung up after it and no source but this upstream had it.", "upstream")
 
-	m.failovers = m.counterVec("failovers_total", "Leaderships this member won, by cause.", "cause")
+	m.failovers = m.counterVec("failovers_total", "Leaderships this member won, by cause: an election of its own, or the leader before handed over.", "cause", "election", "hand_over")
 	m.activeSwitches = m.counter("active_switches_total", "Times another replica was made active.")
 	m.replicas = m.gaugeVec("replicas", "Replicas connected to this member, by state.", "state", "active", "standby", "behind", "syncing", "observer")
 	m.upstreams = m.gaugeVec("upstreams", "Configured upstreams, by state of the connection.", "state", "connected", "connecting", "refused", "unreachable")

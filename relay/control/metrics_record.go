@@ -108,7 +108,7 @@ func (m *Metrics) Group(leader, quorum bool, term uint64) {
 	m.term.Set(float64(term))
 }
 
-// Failover counts a leadership won: "election", "step_down", …
+// Failover counts a leadership won: "election", or "hand_over" when the leader before handed over.
 func (m *Metrics) Failover(cause string) {
 	if m != nil {
 		m.failovers.add(cause, 1)
