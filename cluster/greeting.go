@@ -155,8 +155,17 @@ type greeted struct {
 	checked bool
 }
 
-// Read reads what follows the greeting.
+// Read reads what follows the greeting. A connection that was closed on this side is merely over: raft takes every other error for a
+// fault, and logs it as one, at each stop.
 func (g *greeted) Read(b []byte) (int, error) {
+	n, err := g.read(b)
+	if errors.Is(err, net.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (g *greeted) read(b []byte) (int, error) {
 	if !g.checked {
 		id, cluster, err := readGreeting(g.Conn)
 		if err == nil {

@@ -1,0 +1,67 @@
+package cluster_test
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster"
+)
+
+// closing is a layer that closes what it has accepted, as [transport.RaftLayer] does.
+type closing struct {
+	raft.StreamLayer
+
+	mu       sync.Mutex
+	accepted []net.Conn
+}
+
+func (l *closing) Accept() (net.Conn, error) {
+	c, err := l.StreamLayer.Accept()
+	if err == nil {
+		l.mu.Lock()
+		l.accepted = append(l.accepted, c)
+		l.mu.Unlock()
+	}
+	return c, err
+}
+
+func (l *closing) Close() error {
+	err := l.StreamLayer.Close()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.accepted {
+		_ = c.Close()
+	}
+	return err
+}
+
+// A member that is stopped in order logs no error: there is nothing for anybody to do.
+func TestStopLogsNoError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		defer w.close()
+		logs := map[string]*bytes.Buffer{}
+		w.tune = func(c *cluster.Config) {
+			logs[c.Node] = &bytes.Buffer{}
+			c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Error})
+			c.Layer = &closing{StreamLayer: c.Layer}
+		}
+		w.startAll()
+		for _, m := range []*member{w.followers(w.leader())[0], w.leader()} {
+			if err := m.quit(); err != nil {
+				t.Errorf("%s: run: %v", m.name, err)
+			}
+			synctest.Wait()
+			if got := strings.TrimSpace(logs[m.name].String()); got != "" {
+				t.Errorf("%s logged, when it was stopped:\n%s", m.name, got)
+			}
+		}
+	})
+}
