@@ -73,4 +73,6 @@ func ChangesNothing(call any, term uint64, state raft.RaftState) bool {
 }
 
 // NewInbox returns an inbox whose raft has not started.
-func NewInbox(t *raft.NetworkTransport) raft.Transport { return newInbox(t) }
+func NewInbox(t *raft.NetworkTransport) raft.Transport {
+	return newInbox(t, func(f func()) bool { f(); return true })
+}

@@ -14,6 +14,7 @@ import (
 type inbox struct {
 	*raft.NetworkTransport
 
+	beside func(f func()) bool       // runs f while no later term is written; see storage.Store.Beside
 	raft   atomic.Pointer[raft.Raft] // nil until it has started
 	handed atomic.Uint64             // the term that a leader has last asked this member to win
 	calls  chan raft.RPC
@@ -23,8 +24,8 @@ type inbox struct {
 	err    error
 }
 
-func newInbox(t *raft.NetworkTransport) *inbox {
-	i := &inbox{NetworkTransport: t, calls: make(chan raft.RPC), closed: make(chan struct{})}
+func newInbox(t *raft.NetworkTransport, beside func(f func()) bool) *inbox {
+	i := &inbox{NetworkTransport: t, beside: beside, calls: make(chan raft.RPC), closed: make(chan struct{})}
 	i.over.Go(i.pass)
 	return i
 }
@@ -53,11 +54,18 @@ func (i *inbox) pass() {
 // SetHeartbeatHandler has heartbeats answered by cb, beside raft's main loop, so that a follower answers while its disk is busy; but only
 // where that changes neither term nor state. Elsewhere cb would write the heartbeat's term while the main loop, a candidate,
 // goes on and writes its own, later one: when the first write ends last, the member has gone back to a term in which another one leads, while it
-// leads itself (hashicorp/raft v1.8.0, appendEntries called by processHeartbeat). Such heartbeats go to the main loop.
+// leads itself (hashicorp/raft v1.8.0, appendEntries called by processHeartbeat). Such heartbeats go to the main loop. It may become a
+// candidate between our look at its state and cb's; so it cannot write its next term before cb has returned.
 func (i *inbox) SetHeartbeatHandler(cb func(raft.RPC)) {
 	i.NetworkTransport.SetHeartbeatHandler(func(c raft.RPC) {
-		if r := i.raft.Load(); r != nil && changesNothing(c.Command, r.CurrentTerm(), r.State()) {
-			cb(c)
+		answered := false
+		i.beside(func() {
+			if r := i.raft.Load(); r != nil && changesNothing(c.Command, r.CurrentTerm(), r.State()) {
+				cb(c)
+				answered = true
+			}
+		})
+		if answered {
 			return
 		}
 		select {

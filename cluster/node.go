@@ -90,7 +90,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          g.log.Named("raft"),
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport), timeouts: t}
+	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Beside), timeouts: t}
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease

@@ -12,12 +12,6 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// keyCurrentTerm is raft's key of the term (raft.go:26), whose write must not fail.
-var keyCurrentTerm = []byte("CurrentTerm")
-
-// errLowerTerm is why a store fails that is told to write a term lower than one written before.
-var errLowerTerm = errors.New("the term is lower than the last one written")
-
 // guard stands between raft and the backend. One write at a time holds the slot; a log write that was given up keeps
 // it until the write is finished and undone.
 type guard struct {
@@ -35,14 +29,14 @@ type guard struct {
 	mu  sync.Mutex
 	err error // why it failed
 
-	term uint64 // the last term written, or being written; of whoever holds the slot
+	terms *terms
 
 	// cut says that the log was truncated at its end and nothing has been written since.
 	cut atomic.Bool
 }
 
 func newGuard(b Backend, cfg Config) *guard {
-	return &guard{backend: b, cfg: cfg, slot: make(chan struct{}, 1), failed: make(chan struct{}), aborted: make(chan struct{})}
+	return &guard{backend: b, cfg: cfg, slot: make(chan struct{}, 1), failed: make(chan struct{}), aborted: make(chan struct{}), terms: newTerms(b)}
 }
 
 // FirstIndex returns the first index of the log, 0 when it is empty.
@@ -202,38 +196,13 @@ func (g *guard) Set(key, value []byte) error {
 	return g.write(func() error { return g.classify(g.backend.Set(key, value)) })
 }
 
-// SetUint64 writes a key. It waits for the disk, however long that takes, and in the case of the term, whose failure raft answers with a
-// panic, until there is space or the store is aborted.
-//
-// A term that is lower than one written before is not written. The store fails, and the writer is let go only when it is aborted: raft has called
-// from two goroutines at once, and with the lower term it would go back to one in which another member may lead.
+// SetUint64 writes a key. It waits for the disk, however long that takes. For the term see setTerm.
 func (g *guard) SetUint64(key []byte, value uint64) error {
-	if !bytes.Equal(key, keyCurrentTerm) {
-		return g.write(func() error { return g.classify(g.backend.SetUint64(key, value)) })
+	if bytes.Equal(key, keyCurrentTerm) {
+		g.setTerm(value)
+		return nil
 	}
-	for {
-		err := g.write(func() error {
-			if value < g.term {
-				return g.fail(fmt.Errorf("write term %d after %d: %w", value, g.term, errLowerTerm))
-			}
-			g.term = value
-			return g.classify(g.backend.SetUint64(key, value))
-		})
-		if err == nil {
-			return nil
-		}
-		g.cfg.Logger.Error("cannot write the term, this member takes no part until it can", "term", value, "error", err)
-		wait := time.NewTimer(g.cfg.Retry)
-		if g.failure() != nil {
-			wait.Stop() // no use in trying again: wait to be stopped
-		}
-		select {
-		case <-wait.C:
-		case <-g.aborted:
-			wait.Stop()
-			return nil
-		}
-	}
+	return g.write(func() error { return g.classify(g.backend.SetUint64(key, value)) })
 }
 
 // write runs f with the slot, in a goroutine, so that its caller can be let go by abort.

@@ -2,7 +2,6 @@ package storage_test
 
 import (
 	"errors"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -315,38 +314,6 @@ func TestWriteTimesOfFew(t *testing.T) {
 			if got := s.WriteTimes().P99; got != test.p99*time.Millisecond {
 				t.Errorf("p99 of %d writes is %s, want %dms", i+1, got, test.p99)
 			}
-		}
-	})
-}
-
-// A lower term is not written after a higher one, whoever waited for the disk longer: its writer, who believes that it is, is not let
-// go while the store is in use.
-func TestLowerTermIsNotWritten(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s, faults := open(t)
-		term := []byte("CurrentTerm")
-		faults.Fail(syscall.ENOSPC)
-		var returned atomic.Bool
-		go func() {
-			_ = s.Stable().SetUint64(term, 6)
-			returned.Store(true)
-		}()
-		synctest.Wait() // it will try again
-		faults.Fail(nil)
-		if err := s.Stable().SetUint64(term, 7); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Minute) // fake time
-		if got, err := s.Stable().GetUint64(term); got != 7 || err != nil {
-			t.Errorf("term: got %d, %v, want 7", got, err)
-		}
-		if returned.Load() || !isFailed(s) {
-			t.Error("who wrote the lower term goes on in it, or waits for good: the store has not failed")
-		}
-		s.Abort()
-		synctest.Wait()
-		if !returned.Load() {
-			t.Error("who wrote the lower term hinders the end")
 		}
 	})
 }
