@@ -13,7 +13,8 @@ const strandedFor = 20
 
 // watchAnchor begins the ring anew when the network goes on somewhere else: the
 // first block of an empty ring is believed without its parent, and where that
-// was a lie, or where a gap can be got from nobody, nothing would ever link.
+// was a lie, or where a gap can be got from nobody, nothing would ever link, or
+// lies beside the span of the ring.
 func (h *hub) watchAnchor(now time.Time) {
 	if h.ring.Tip() == nil || !h.strayed.After(h.moved) || now.Sub(h.moved) < strandedFor*h.cfg.SlotLength {
 		return
@@ -21,6 +22,12 @@ func (h *hub) watchAnchor(now time.Time) {
 	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", h.ring.Tip().Block.Num())
 	h.ring.Clear()
 	h.headID, h.moved = wire.ID{}, now
+	for _, r := range h.replicaSet { // what it was may have been measured by the lie
+		r.floor = r.rootID.Num()
+	}
+	for _, k := range h.linkSet {
+		k.floor = 0
+	}
 	for _, u := range h.upSet {
 		u.asked = time.Time{}
 		h.locateUp(u)

@@ -3,6 +3,7 @@ package relay_test
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"testing"
@@ -295,28 +296,34 @@ func TestHostileUpstream(t *testing.T) {
 // The first block a relay hears is a lie: the chain that then goes on elsewhere
 // is taken up all the same, after a while.
 func TestFirstBlockIsALie(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, director.Passive, nil)
-		defer s.close()
-		base := child(genesis(100), s.slot, "bpb", 0, 0)
-		up := s.accept(base.id, base.id)
-		lie := child(genesis(3000), s.slot+900, "bpb", 0, 0)
-		up.write(lie.frame)
-		settle()
-		prev, healed := base, 0
-		for i := range 60 {
-			b := child(prev.id, prev.slot+1, "bpb", 0, 0)
-			up.write(b.frame)
-			time.Sleep(500 * time.Millisecond)
-			if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id {
-				healed++
-			} else if healed > 0 {
-				t.Fatalf("block %d did not arrive although one before it did", i)
-			}
-			prev = b
+	for _, height := range []uint32{1, 3000, 1 << 20, 1 << 31} {
+		t.Run(fmt.Sprint(height), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { firstBlockIsALie(t, height) })
+		})
+	}
+}
+
+func firstBlockIsALie(t *testing.T, height uint32) {
+	s := newStage(t, director.Passive, nil)
+	defer s.close()
+	base := child(genesis(100), s.slot, "bpb", 0, 0)
+	up := s.accept(base.id, base.id)
+	lie := child(genesis(height), s.slot+900, "bpb", 0, 0)
+	up.write(lie.frame)
+	settle()
+	prev, healed := base, 0
+	for i := range 60 {
+		b := child(prev.id, prev.slot+1, "bpb", 0, 0)
+		up.write(b.frame)
+		time.Sleep(500 * time.Millisecond)
+		if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id {
+			healed++
+		} else if healed > 0 {
+			t.Fatalf("block %d did not arrive although one before it did", i)
 		}
-		if healed < 30 {
-			t.Errorf("%d of 60 blocks arrived, want those after ten seconds at least", healed)
-		}
-	})
+		prev = b
+	}
+	if healed < 30 {
+		t.Errorf("%d of 60 blocks arrived, want those after ten seconds at least", healed)
+	}
 }

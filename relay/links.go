@@ -251,8 +251,8 @@ func (h *hub) onLinkBlock(k *link, e *event) error {
 	if k.l.up && h.lead == nil {
 		h.rebase(e.block)
 	}
-	if o.net && k.l.up {
-		h.onNetworkBlock(e.block, e.frame, &k.peer)
+	if o.net && k.l.up && h.onNetworkBlock(e.block, e.frame, &k.peer) == nil {
+		h.strayed = e.at
 	}
 	if !o.source.IsZero() {
 		h.onSignedBlock(k, e.block, e.frame, o, e.at)

@@ -223,6 +223,9 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
 	if entry == nil {
+		if e.block.Num() >= u.up.Head().Num() { // nothing that it was asked for
+			h.strayed = e.at
+		}
 		h.locateUp(u)
 		return
 	}
