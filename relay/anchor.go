@@ -21,7 +21,7 @@ func (h *hub) watchAnchor(now time.Time) {
 	}
 	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", h.ring.Tip().Block.Num())
 	h.ring.Clear()
-	h.headID, h.moved = wire.ID{}, now
+	h.headID, h.moved, h.heardLIB = wire.ID{}, now, 0
 	for _, r := range h.replicaSet { // what it was may have been measured by the lie
 		r.floor = r.rootID.Num()
 	}

@@ -327,3 +327,41 @@ func firstBlockIsALie(t *testing.T, height uint32) {
 		t.Errorf("%d of 60 blocks arrived, want those after ten seconds at least", healed)
 	}
 }
+
+// One upstream tells of a last irreversible block far beyond the chain. A replica
+// that is far behind is not sent after blocks that nobody has.
+func TestIrreversibleBlockIsALie(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.RingBlocks = 16 })
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		settle()
+		for range 40 {
+			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+			up.write(prev.frame)
+			time.Sleep(500 * time.Millisecond)
+		}
+		far := genesis(1 << 31)
+		h := greeting("up", up.id, far, far)
+		h.Generation = 2
+		up.send(&h)
+		settle()
+		r := s.dial("nodeos-a", genesis(50), genesis(50))
+		settle()
+		prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+		up.write(prev.frame)
+		settle()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.told) == 0 {
+			t.Fatal("the replica was not told to sync")
+		}
+		for _, n := range r.told {
+			if n.KnownTrx.Pending > prev.id.Num() {
+				t.Errorf("told to sync to block %d of a chain of %d", n.KnownTrx.Pending, prev.id.Num())
+			}
+		}
+	})
+}

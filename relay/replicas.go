@@ -363,18 +363,24 @@ func (h *hub) resumePeer(p *peer) {
 }
 
 // lib returns the number of the last irreversible block: by the headers in the
-// ring where the chain has them (Savanna), else what peers have told.
+// ring where the chain has them (Savanna), else what peers have told. Nothing
+// above the front is: a lie would stay the highest for ever, and a replica that is
+// told to sync to it asks for blocks that nobody has.
 func (h *hub) lib() uint32 {
 	tip := h.front()
-	if tip != nil && tip.Block.QCClaim.Present {
+	if tip == nil {
+		return h.heardLIB
+	}
+	most := tip.Block.Num()
+	if tip.Block.QCClaim.Present {
 		if claimed := h.ring.Ancestor(tip, tip.Block.QCClaim.Num); claimed != nil {
 			if lib, ok := wire.Finality(tip.Block, claimed.Block); ok {
-				h.heardLIB = max(h.heardLIB, lib)
+				h.heardLIB = max(h.heardLIB, min(lib, most))
 			}
 		}
 	}
 	for _, u := range h.upSet {
-		h.heardLIB = max(h.heardLIB, u.up.Root().Num())
+		h.heardLIB = max(h.heardLIB, min(u.up.Root().Num(), most))
 	}
-	return h.heardLIB
+	return min(h.heardLIB, most)
 }

@@ -130,6 +130,8 @@ type player struct {
 	votes  []wire.ID            // blocks voted for
 	sums   map[wire.ID][32]byte // of what came last for a block
 	asked  []wire.SyncRequest
+	told   []wire.Notice
+	wants  []wire.Request
 	err    error
 	done   chan struct{}
 }
@@ -201,6 +203,14 @@ func (p *player) read() {
 		case wire.TypeSyncRequest:
 			if q, err := wire.ParseSyncRequest(f.Body()); err == nil {
 				p.asked = append(p.asked, q)
+			}
+		case wire.TypeNotice:
+			if n, err := wire.ParseNotice(f.Body()); err == nil {
+				p.told = append(p.told, n)
+			}
+		case wire.TypeRequest:
+			if q, err := wire.ParseRequest(f.Body()); err == nil {
+				p.wants = append(p.wants, q)
 			}
 		default:
 		}
