@@ -365,3 +365,33 @@ func TestIrreversibleBlockIsALie(t *testing.T) {
 		}
 	})
 }
+
+// A block of the far future, from one upstream, does not stop the schedule from
+// being learned.
+func TestFutureBlockLeavesTheSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		begin := (s.slot/12 + 2) * 12
+		prev := child(genesis(100), begin, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		time.Sleep(time.Until(begin.Time()))
+		up.write(prev.frame)
+		settle()
+		up.write(child(prev.id, 1<<31, "bpb", 9, 0).frame)
+		settle()
+		for slot := begin + 1; slot < begin+12*4+6; slot++ {
+			producer := "bpb"
+			if slot/12%2 == 1 {
+				producer = "bpa"
+			}
+			prev = child(prev.id, slot, producer, 0, 0)
+			time.Sleep(time.Until(slot.Time()))
+			up.write(prev.frame)
+		}
+		settle()
+		if status, _ := s.node.Status(t.Context()); status.NextRound.IsZero() && !status.InRound {
+			t.Error("the schedule is not known")
+		}
+	})
+}

@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -100,6 +101,12 @@ func (h *hub) borneOut(e *ring.Entry) (found bool) {
 	return found
 }
 
+// aheadOfTime is how far a block may be ahead of our clock for the schedule to be
+// learned from it, in slots: the schedule takes nothing older than what it has
+// learned, and one block of a far future would be the last. nodeos takes none that
+// is more than 14 slots ahead (p2p notes, trap 15).
+const aheadOfTime = 2 * director.RoundSlots
+
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.moved = time.Now()
@@ -108,7 +115,9 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 		h.aside.Grew(h.moved)
 	}
 	h.follow(e)
-	h.sched.Observe(e.Block.Slot, e.Block.Producer)
+	if e.Block.Slot <= h.clock.SlotAt(h.moved)+aheadOfTime {
+		h.sched.Observe(e.Block.Slot, e.Block.Producer)
+	}
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
 	for _, l := range h.linkSet {
 		if &l.peer != from && !e.Held {
