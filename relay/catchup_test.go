@@ -354,3 +354,43 @@ func TestRelayRestarts(t *testing.T) {
 		}
 	})
 }
+
+// A replica that is behind dials two relays. While the far one's answer to its
+// handshake is on the way, the near one brings it up to the head: by that answer it
+// takes the far one for a node that syncs from it, says so and sends it nothing.
+// Told that this is not so, it speaks when that relay has to take over, in the
+// middle of our round, when nothing new of the network would tell it.
+func TestTakenForSyncing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{
+			relays: 3, mode: director.Votes, load: 1, history: 400, dials: [][]int{{0, 1}}, finalizer: []int{0, 1, 2}, quiet: true,
+		})
+		defer f.close()
+		rounds(2)
+		apart := func(relay int, d time.Duration) {
+			f.mem.SetDelay(f.members[relay].name, "nodeos-a", d)
+			f.mem.SetDelay("nodeos-a", f.members[relay].name, d)
+		}
+		apart(0, 120*time.Millisecond)
+		apart(1, 250*time.Millisecond)
+		if err := f.replicas[0].StartBehind(200); err != nil {
+			t.Fatal(err)
+		}
+		if took, ok := caughtUp(f.net, f.replicas[0], time.Minute); !ok {
+			t.Fatalf("not caught up after %v", took)
+		}
+		apart(0, time.Millisecond)
+		apart(1, time.Millisecond)
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		f.awaitSlot(3, 250*time.Millisecond)
+		begin := time.Now()
+		f.members[0].kill()
+		f.appoint(f.members[1], 600*time.Millisecond)
+		time.Sleep(8 * time.Second)
+		if got := f.net.Report(); got.Missed > 0 || got.Double != 0 {
+			f.dump(begin, 60)
+			t.Errorf("report=%+v, want nothing missed", brief(got))
+		}
+	})
+}

@@ -161,8 +161,28 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 			return err
 		}
 		h.onRequest(r, &q)
+	case wire.TypeNotice:
+		n, err := wire.ParseNotice(body)
+		if err != nil {
+			return err
+		}
+		h.onNotice(r, &n)
 	}
 	return nil
+}
+
+// onNotice tells a replica that takes this relay for far behind that it is not: until
+// then it sends nothing live. It comes to think so when another relay has brought it
+// forward while our echo was on the way. A new block that is young would tell it as
+// well, but there is none while another relay feeds it, nor in our own round
+// (net_plugin.cpp:2256-2276, 2442-2445, 3637-3640).
+func (h *hub) onNotice(r *replica, n *wire.Notice) {
+	if n.KnownBlocks.Mode != wire.ModeLastIrrCatchUp {
+		return
+	}
+	f := wire.Encode(&wire.Request{})
+	r.conn.Send(conn.Control, f)
+	f.Release()
 }
 
 // watched reports whether the replica has been heard since before the block
