@@ -50,11 +50,7 @@ func (h *hub) post(ctx context.Context, e event) error {
 			e.release()
 			return nil
 		}
-		select {
-		case h.bulk <- e:
-		default:
-			e.release()
-		}
+		h.postBulk(e)
 		return nil
 	case wire.TypeBlock:
 		b, err := wire.ParseBlock(e.frame.Body())
@@ -69,6 +65,20 @@ func (h *hub) post(ctx context.Context, e event) error {
 	}
 	h.postUrgent(ctx, e)
 	return nil
+}
+
+// postBulk hands a frame to the bulk inbox, or drops it.
+func (h *hub) postBulk(e event) {
+	size := int64(e.frame.Len())
+	if h.bulky.Add(size) <= inboxBytes {
+		select {
+		case h.bulk <- e:
+			return
+		default:
+		}
+	}
+	h.bulky.Add(-size)
+	e.release()
 }
 
 // presentable reports whether a transaction may be shown to peers. One that

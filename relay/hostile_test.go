@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -392,6 +393,68 @@ func TestFutureBlockLeavesTheSchedule(t *testing.T) {
 		settle()
 		if status, _ := s.node.Status(t.Context()); status.NextRound.IsZero() && !status.InRound {
 			t.Error("the schedule is not known")
+		}
+	})
+}
+
+// stalled is a clock that can hold the hub up, as a machine that is short of time does.
+type stalled struct {
+	relay.SystemClock
+	gate atomic.Pointer[chan struct{}]
+}
+
+func (c *stalled) SlotAt(t time.Time) wire.Slot {
+	if gate := c.gate.Load(); gate != nil {
+		<-*gate
+	}
+	return c.SystemClock.SlotAt(t)
+}
+
+// Transactions of several megabytes that come faster than they are handled are
+// dropped, and take no more memory than the inbox may.
+func TestLargeTransactionsPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &stalled{}
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.Clock = clock })
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		up.write(base.frame)
+		settle()
+		const size, count = 4 << 20, 100
+		trx := make([]byte, 10, size)               // expiration, reference block
+		trx = append(trx, 0, 0, 0, 0, 1)            // limits, no context-free action, one action
+		trx = append(trx, make([]byte, 16)...)      // its account and name
+		trx = append(trx, 0)                        // no authorization
+		trx = binary.AppendUvarint(trx, size-64)    // its data
+		trx = append(trx, make([]byte, size-64)...) //
+		trx = append(trx, 0)                        // no extensions
+		body := binary.AppendUvarint([]byte{0, 0, 0}, uint64(len(trx)))
+		body = append(body, trx...)
+		if err := wire.CheckTransaction(body); err != nil {
+			t.Fatal(err)
+		}
+		used := func() uint64 {
+			var m runtime.MemStats
+			runtime.GC()
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := used()
+		gate := make(chan struct{})
+		clock.gate.Store(&gate)
+		settle()
+		for i := range count {
+			binary.LittleEndian.PutUint32(body[len(body)-8:], uint32(i))
+			f := wire.RawFrame(wire.TypeTransaction, body)
+			up.write(f.Bytes())
+			f.Release()
+		}
+		took := used() - before
+		clock.gate.Store(nil)
+		close(gate)
+		if most := uint64(100 << 20); took > most {
+			t.Errorf("%d MiB of transactions wait, want at most %d", took>>20, most>>20)
 		}
 	})
 }

@@ -23,8 +23,10 @@ const (
 	// inboxUrgent bounds the events waiting for the hub: blocks, votes,
 	// control. A full inbox makes readers wait, and so their peers.
 	inboxUrgent = 1024
-	// inboxBulk bounds the transactions waiting for the hub; more are dropped.
-	inboxBulk = 4096
+	// inboxBulk and inboxBytes bound the transactions waiting for the hub; more are
+	// dropped.
+	inboxBulk  = 4096
+	inboxBytes = 64 << 20
 	// recordBacklog bounds the records waiting for the observer.
 	recordBacklog = 4096
 	// tickParts is how often the hub looks at the clock: a 20th of a slot.
@@ -38,6 +40,7 @@ const (
 type hub struct {
 	turn   sync.Mutex
 	queued atomic.Int64 // urgent events posted and not yet handled
+	bulky  atomic.Int64 // bytes of the frames in bulk
 
 	urgent  chan event
 	bulk    chan event
@@ -158,6 +161,7 @@ func (h *hub) run(ctx context.Context) {
 			h.onApplied()
 		case e := <-h.bulk:
 			h.turn.Lock()
+			h.bulky.Add(-int64(e.frame.Len()))
 			h.handle(&e)
 		case f := <-h.calls:
 			h.turn.Lock()
