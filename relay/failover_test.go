@@ -99,3 +99,24 @@ func TestKillTheActiveReplica(t *testing.T) {
 		})
 	})
 }
+
+// The group is slow to agree on what our round builds on: the first block of it waits
+// for that, and its replica is not to blame.
+func TestFirstBlockWaitsForTheGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 1, dials: [][]int{{0}, {0}}, finalizer: []int{0}})
+		defer f.close()
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		for i := range 3 {
+			f.awaitSlot(0, time.Second)
+			begin, speaker := time.Now(), f.speaker()
+			f.group.stall(1300 * time.Millisecond)
+			time.Sleep(8 * time.Second)
+			if got := f.net.Report(); f.speaker() != speaker || got.Missed != 0 {
+				f.dump(begin, 60)
+				t.Fatalf("round %d: %s speaks, before it was %s; report=%+v", i, f.speaker().Name(), speaker.Name(), brief(got))
+			}
+		}
+	})
+}

@@ -33,6 +33,8 @@ type group struct {
 	members []*member
 	// commit is how long the group takes to agree.
 	commit time.Duration
+	// stalled is until when nothing is agreed on.
+	stalled time.Time
 	// lag is how much later than the leader the others learn of it.
 	lag time.Duration
 }
@@ -127,6 +129,13 @@ func (g *group) leave(e *proposal, by *member) {
 	})
 }
 
+// stall keeps the group from agreeing on anything for a while.
+func (g *group) stall(d time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.stalled = time.Now().Add(d)
+}
+
 // proposed is the proposal that is under way, if there is one.
 func (g *group) proposed() (t fsm.Transition, ok bool) {
 	g.mu.Lock()
@@ -184,7 +193,7 @@ func (p *proposer) Propose(ctx context.Context, t fsm.Transition) error {
 	if leads {
 		p.g.pending = e
 	}
-	wait := p.g.commit
+	wait := max(p.g.commit, time.Until(p.g.stalled))
 	p.g.mu.Unlock()
 	if !leads {
 		return p.lost(ctx, errDeposed)

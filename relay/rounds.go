@@ -138,8 +138,13 @@ func (h *hub) tipSlot() wire.Slot {
 }
 
 // waiting reports whether a block of the source for the slot, or a later one,
-// has come and waits.
+// has come and waits. The first of a round may do so while the mark is still at our
+// round before.
 func (h *hub) waiting(source wire.ID, slot wire.Slot) bool {
+	w := h.round.wish
+	if e := h.ring.Get(w.block); e != nil && w.source == source && e.Block.Slot >= slot && h.gate.Outstanding() {
+		return true
+	}
 	found := false
 	height := h.gate.State().Mark.Height()
 	for num := height + 1; num <= height+2 && !found; num++ {
