@@ -113,10 +113,31 @@ func TestFirstBlockWaitsForTheGroup(t *testing.T) {
 			begin, speaker := time.Now(), f.speaker()
 			f.group.stall(1300 * time.Millisecond)
 			time.Sleep(8 * time.Second)
-			if got := f.net.Report(); f.speaker() != speaker || got.Missed != 0 {
+			if got := f.net.Report(); f.speaker() != speaker || got.Missed != 0 || f.count(relay.Missed) != 0 {
 				f.dump(begin, 60)
 				t.Fatalf("round %d: %s speaks, before it was %s; report=%+v", i, f.speaker().Name(), speaker.Name(), brief(got))
 			}
+		}
+	})
+}
+
+// The slots that the relay says were missed are those that the network got no block
+// for: with replicas killed in our rounds.
+func TestMissedSlotsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Passive)
+		defer f.close()
+		before := f.count(relay.Missed)
+		for i := range 4 {
+			f.awaitSlot(2+2*i, 100*time.Millisecond)
+			victim := f.speaker()
+			victim.Kill()
+			time.Sleep(8 * time.Second)
+			f.startReplica(victim)
+		}
+		rounds(1)
+		if got, told := f.net.Report(), f.count(relay.Missed)-before; got.Missed == 0 || told != got.Missed {
+			t.Errorf("told of %d slots, report=%+v", told, brief(got))
 		}
 	})
 }

@@ -31,6 +31,7 @@ const (
 type rounds struct {
 	last   wire.Slot // last slot for which a block of ours was emitted
 	judged wire.Slot // slots up to here have been looked at
+	closed wire.Slot // and here: they are a slot older
 	since  time.Time // when the active replica became so
 	wish   wish      // the block that last had to wait for a proposal
 	mode   director.Mode
@@ -42,7 +43,8 @@ type rounds struct {
 type wish struct{ block, source wire.ID }
 
 func (r *rounds) reset(now wire.Slot) {
-	r.judged, r.wish, r.stuck = max(r.judged, now), wish{}, time.Time{}
+	r.judged, r.closed = max(r.judged, now), max(r.closed, now)
+	r.wish, r.stuck = wish{}, time.Time{}
 }
 
 func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
@@ -90,31 +92,43 @@ func (h *hub) checkMode(now time.Time) {
 // block that is not there makes the active replica late; that the slot is
 // missed for good is recorded a slot later.
 func (h *hub) judge(now time.Time) {
-	patience := h.cfg.LateAfter
-	if h.lead == nil {
-		patience += h.cfg.SlotLength // the leader's word takes a while
-	}
-	due := h.clock.SlotAt(now.Add(-patience))
-	h.round.judged = max(h.round.judged, max(due, director.RoundSlots)-director.RoundSlots)
-	for h.round.judged < due {
-		h.round.judged++
-		slot := h.round.judged
-		if h.sched.Ours(slot) {
-			h.judgeSlot(slot, now)
+	due := h.clock.SlotAt(now.Add(-h.cfg.LateAfter))
+	h.eachOurs(&h.round.judged, due, func(slot wire.Slot) { h.judgeSlot(slot, now) })
+	h.eachOurs(&h.round.closed, max(due, 1)-1, func(slot wire.Slot) {
+		if !h.filled(slot) && (h.lead == nil || now.Sub(h.lead.began) >= leadGrace) {
+			h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
+		}
+	})
+}
+
+// eachOurs calls yield for our slots after from, which it moves up to due.
+func (h *hub) eachOurs(from *wire.Slot, due wire.Slot, yield func(wire.Slot)) {
+	*from = max(*from, max(due, director.RoundSlots)-director.RoundSlots)
+	for *from < due {
+		if *from++; h.sched.Ours(*from) {
+			yield(*from)
 		}
 	}
 }
 
+// filled reports whether the slot has a block of ours that left, or is known of
+// the network.
+func (h *hub) filled(slot wire.Slot) (found bool) {
+	for e := h.front(); e != nil && e.Block.Slot >= slot && !found; e = h.ring.Parent(e) {
+		h.ring.At(e.Block.Num(), func(other *ring.Entry) bool {
+			found = other.Public && other.Block.Slot == slot && h.sched.IsOurs(other.Block.Producer)
+			return !found
+		})
+	}
+	return found
+}
+
 // judgeSlot judges one slot of ours.
 func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
-	if h.round.last >= slot || h.tipSlot() >= slot {
+	switch {
+	case h.lead == nil, now.Sub(h.lead.began) < leadGrace:
 		return
-	}
-	if h.lead != nil && now.Sub(h.lead.began) < leadGrace {
-		return
-	}
-	h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
-	if h.lead == nil {
+	case h.round.last >= slot, h.tipSlot() >= slot:
 		return
 	}
 	active := h.dir.Active()
