@@ -329,6 +329,37 @@ func firstBlockIsALie(t *testing.T, height uint32) {
 	}
 }
 
+// While the network stands still, blocks far below the chain do not clear the
+// ring when a replica is on its chain.
+func TestStrayBelowAStillChain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.RingBlocks = 16 })
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		for range 20 {
+			time.Sleep(500 * time.Millisecond)
+			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+			up.write(prev.frame)
+		}
+		settle()
+		s.dial("nodeos-a", prev.id, prev.id)
+		settle()
+		low := genesis(1)
+		head := greeting("up", up.id, low, low)
+		head.Generation = 2
+		up.send(&head) // else they are taken for what was asked for
+		for range 40 {
+			up.write(child(low, prev.slot, "bpb", 0, 0).frame)
+			time.Sleep(500 * time.Millisecond)
+		}
+		if status, _ := s.node.Status(t.Context()); status.Tip.ID != prev.id || status.RingLen < 16 {
+			t.Errorf("at %d with %d blocks, want %d with all", status.Tip.ID.Num(), status.RingLen, prev.id.Num())
+		}
+	})
+}
+
 // One upstream tells of a last irreversible block far beyond the chain. A replica
 // that is far behind is not sent after blocks that nobody has.
 func TestIrreversibleBlockIsALie(t *testing.T) {

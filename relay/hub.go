@@ -91,6 +91,7 @@ type hub struct {
 
 	moved   time.Time // when a block last became public
 	strayed time.Time // when one of the network last did not
+	beside  time.Time // when one of the network last lay beside the span of the ring
 
 	notes   map[string]Note
 	ownNote []byte

@@ -252,7 +252,7 @@ func (h *hub) onLinkBlock(k *link, e *event) error {
 		h.rebase(e.block)
 	}
 	if o.net && k.l.up && h.onNetworkBlock(e.block, e.frame, &k.peer) == nil {
-		h.strayed = e.at
+		h.beside = e.at
 	}
 	if !o.source.IsZero() {
 		h.onSignedBlock(k, e.block, e.frame, o, e.at)

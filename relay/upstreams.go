@@ -224,7 +224,7 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
 	if entry == nil {
 		if e.block.Num() >= u.up.Head().Num() { // nothing that it was asked for
-			h.strayed = e.at
+			h.beside = e.at
 		}
 		h.locateUp(u)
 		return
