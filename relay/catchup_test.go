@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -393,4 +394,76 @@ func TestTakenForSyncing(t *testing.T) {
 			t.Errorf("report=%+v, want nothing missed", brief(got))
 		}
 	})
+}
+
+// A chain from before Savanna says nothing of finality in its headers, and an
+// upstream tells it once. Long after, a replica further behind than the ring
+// reaches is still told to sync, and comes to the head.
+func TestFarBehindLongAfterTheUpstreamCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.RingBlocks = 512 })
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		chain := map[uint32]script{prev.id.Num(): prev}
+		grow := func(n int) {
+			for range n {
+				time.Sleep(500 * time.Millisecond)
+				prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+				chain[prev.id.Num()] = prev
+				up.write(prev.frame)
+			}
+		}
+		grow(1200)
+		r := s.dial("a", chain[400].id, chain[410].id)
+		settle()
+		r.mu.Lock()
+		told := r.told
+		r.mu.Unlock()
+		if len(told) != 1 || told[0].KnownTrx.Pending <= 410 {
+			t.Fatalf("told %v, want one notice to sync to a block above its head", told)
+		}
+		to := told[0].KnownTrx.Pending
+		h := greeting("a", r.id, chain[400].id, chain[to].id)
+		h.Generation = 2
+		r.send(&h)
+		grow(4)
+		settle()
+		if !r.has(prev.id) {
+			t.Errorf("after it has synced to %d it does not get block %d", to, prev.id.Num())
+		}
+	})
+}
+
+// A follower that has just started has, on a chain from before Savanna, what a
+// replica lacks that has synced up to finality.
+func TestFarBehindAtANewFollowerBeforeSavanna(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{150, 1250} { // blocks it begins with: below and above what is final
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, fleetConfig{
+				relays: 2, mode: director.Passive, load: 1, history: 1200, dials: [][]int{{0}}, noFinalizer: true,
+				change: func(c *simnet.Config) { c.Legacy, c.LegacyLag = true, 330 },
+			})
+			defer f.close()
+			late, err := f.net.Replica(simnet.ReplicaConfig{Name: "nodeos-z", Relays: f.addrs([]int{1})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			rounds(3)
+			f.members[1].kill()
+			f.members[1].start()
+			time.Sleep(2 * time.Second)
+			began := time.Now()
+			if err := late.StartBehind(at); err != nil {
+				t.Fatal(err)
+			}
+			if took, ok := caughtUp(f.net, late, 30*time.Second); !ok {
+				f.dump(began, 20)
+				v, _ := late.Node().View()
+				t.Fatalf("from %d it is at %d after %v", at, v.Head.Num(), took)
+			}
+		})
+	}
 }

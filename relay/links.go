@@ -222,10 +222,12 @@ func (h *hub) onHello(k *link, tip wire.ID) {
 	h.sendRosters()
 }
 
-// begin has a follower begin with our last blocks.
+// begin has a follower begin with our last blocks, and with those above finality:
+// a replica there that is far behind syncs up to that, and needs the rest.
 func (h *hub) begin(k *link) {
 	if tip := h.ring.Tip(); tip != nil {
-		k.floor = max(h.ring.Lowest(), tip.Block.Num()-min(tip.Block.Num(), 2*linkBack)) - 1
+		from := min(tip.Block.Num()-min(tip.Block.Num(), 2*linkBack), max(h.lib(), preload)-preload)
+		k.floor = max(h.ring.Lowest(), from) - 1
 	}
 }
 
