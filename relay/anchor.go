@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
@@ -18,17 +19,28 @@ const strandedFor = 20
 // its chain, or an upstream that is far behind could have the ring cleared while
 // the network stands still.
 func (h *hub) watchAnchor(now time.Time) {
-	if h.ring.Tip() == nil || now.Sub(h.moved) < strandedFor*h.cfg.SlotLength {
+	tip := h.ring.Tip()
+	still := now.Sub(h.moved) >= strandedFor*h.cfg.SlotLength
+	switch {
+	case tip == nil:
+		if still {
+			h.shunned = 0 // nobody else has come
+		}
+		return
+	case h.disputed(tip, now):
+		h.shunned = tip.Teller
+	case !still:
+		return
+	case !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()):
 		return
 	}
-	if !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()) {
-		return
-	}
-	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", h.ring.Tip().Block.Num())
+	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", tip.Block.Num())
 	h.ring.Clear()
 	h.headID, h.moved, h.heardLIB = wire.ID{}, now, 0
+	h.doubted = time.Time{}
 	for _, r := range h.replicaSet { // what it was may have been measured by the lie
 		r.floor = r.rootID.Num()
+		h.setSyncing(r, false)
 	}
 	for _, k := range h.linkSet {
 		k.floor = 0
@@ -36,6 +48,37 @@ func (h *hub) watchAnchor(now time.Time) {
 	for _, u := range h.upSet {
 		u.asked = time.Time{}
 		h.locateUp(u)
+	}
+}
+
+// disputed reports whether the ring has for long been one upstream's word alone, with
+// no replica on its chain, while what another one tells does not link to it. An upstream
+// that lies may go on for ever: then the other one is to begin, and a replica on its
+// chain ends the dispute.
+func (h *hub) disputed(tip *ring.Entry, now time.Time) bool {
+	switch {
+	case now.Sub(h.opposed) > strandedFor*h.cfg.SlotLength/2 || h.opponent == tip.Teller || tip.Teller == 0 || h.grounded():
+		h.doubted = time.Time{}
+	case h.doubted.IsZero():
+		h.doubted = now
+	}
+	return !h.doubted.IsZero() && now.Sub(h.doubted) >= strandedFor*h.cfg.SlotLength
+}
+
+// oppose notes that a block of an upstream does not link to what is public.
+func (h *hub) oppose(p *peer, now time.Time) {
+	if tip := h.ring.Tip(); tip != nil && p.teller != 0 && p.teller != tip.Teller {
+		h.opponent, h.opposed = p.teller, now
+	}
+}
+
+// vouchedFor takes a replica's word, when it connected or last said where it is, for a
+// block that has become public since.
+func (h *hub) vouchedFor(e *ring.Entry) {
+	for _, r := range h.replicaSet {
+		if !e.Vouched && (r.headID == e.Block.ID || r.rootID == e.Block.ID) {
+			h.credit(e)
+		}
 	}
 }
 

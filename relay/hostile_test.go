@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -326,6 +327,82 @@ func firstBlockIsALie(t *testing.T, height uint32) {
 	}
 	if healed < 30 {
 		t.Errorf("%d of 60 blocks arrived, want those after ten seconds at least", healed)
+	}
+}
+
+// The upstream that comes first lies, of a chain that links to nothing, and goes on
+// with it. The replicas get, and keep, the chain of the other one after a while; if
+// that one came first they never lose it.
+func TestFirstUpstreamLiesOn(t *testing.T) {
+	for _, tc := range []struct {
+		height uint32
+		last   bool // the liar comes last
+		needed int  // of 120 blocks
+	}{{100, false, 90}, {130, false, 90}, {3000, false, 90}, {1 << 20, false, 90}, {130, true, 120}, {3000, true, 120}} {
+		t.Run(fmt.Sprint(tc.height, tc.last), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, director.Passive, func(c *relay.Config) { c.Upstream.Peers = []string{"up:9876", "evil:9876"} })
+				defer s.close()
+				ln, err := s.mem.Host("evil").Listen("evil:9876")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				chain := []script{base}
+				lie := child(genesis(tc.height), s.slot, "bpb", 9, 0)
+				nc, err := ln.Accept()
+				if err != nil {
+					t.Fatal(err)
+				}
+				var up, evil *player
+				for _, honest := range []bool{tc.last, !tc.last} {
+					if honest {
+						up = s.accept(base.id, base.id)
+						up.write(base.frame)
+					} else {
+						evil = s.play("evil", nc, lie.id, lie.id)
+						evil.write(lie.frame)
+					}
+					settle()
+				}
+				r := []*player{s.dial("a", base.id, base.id), s.dial("b", base.id, base.id)}
+				came, served := 0, 0
+				for range 120 {
+					last := chain[len(chain)-1]
+					good := child(last.id, last.slot+1, "bpb", 0, 0)
+					chain = append(chain, good)
+					lie = child(lie.id, lie.slot+1, "bpb", 9, 0)
+					evil.write(lie.frame)
+					for _, q := range up.requests()[served:] {
+						served++
+						for _, b := range chain {
+							if b.id.Num() >= q.Start && b.id.Num() <= q.End {
+								up.write(b.frame)
+							}
+						}
+					}
+					up.write(good.frame)
+					time.Sleep(500 * time.Millisecond)
+					for i, p := range r {
+						p.send(&wire.Time{Xmt: time.Now().UnixNano()})
+						for _, id := range p.got() { // a nodeos hangs up on what is not of its chain
+							if !slices.ContainsFunc(chain, func(b script) bool { return b.id == id }) {
+								p.close()
+								r[i] = s.dial(p.name, base.id, last.id)
+								break
+							}
+						}
+					}
+					if r[0].has(good.id) && r[1].has(good.id) {
+						came++
+					}
+				}
+				if came < tc.needed {
+					t.Errorf("the replicas had %d of 120 blocks in time, want %d", came, tc.needed)
+				}
+			})
+		})
 	}
 }
 

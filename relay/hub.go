@@ -93,6 +93,11 @@ type hub struct {
 	strayed time.Time // when one of the network last did not
 	beside  time.Time // when one of the network last lay beside the span of the ring
 
+	doubted  time.Time         // since when the ring is in dispute; see disputed
+	opposed  time.Time         // when another upstream than the tip's last told what does not link to it
+	opponent quarantine.Teller // which one
+	shunned  quarantine.Teller // the upstream that is not to begin an empty ring; 0: none
+
 	notes   map[string]Note
 	ownNote []byte
 	noted   time.Time // when notes were last spread

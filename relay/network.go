@@ -43,6 +43,9 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 	h.publish(e, from)
 	if !e.Public {
 		h.strayed = time.Now()
+		if from != nil {
+			h.oppose(from, h.strayed)
+		}
 	}
 	return e
 }
@@ -73,6 +76,9 @@ func (h *hub) publish(e *ring.Entry, from *peer) {
 	}
 	parent := h.ring.Parent(e)
 	if h.ring.Tip() != nil && (parent == nil || !parent.Public) && !h.borneOut(e) {
+		return
+	}
+	if h.ring.Tip() == nil && h.shunned != 0 && e.Teller == h.shunned && h.others(h.shunned) {
 		return
 	}
 	h.publishOne(e, from)
@@ -114,6 +120,7 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	if e.Held = h.heldBy(e); !e.Held {
 		h.aside.Grew(h.moved)
 	}
+	h.vouchedFor(e)
 	h.follow(e)
 	if e.Block.Slot <= h.clock.SlotAt(h.moved)+aheadOfTime {
 		h.sched.Observe(e.Block.Slot, e.Block.Producer)

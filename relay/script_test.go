@@ -243,6 +243,13 @@ func (p *player) has(id wire.ID) bool {
 	return slices.Contains(p.blocks, id)
 }
 
+// got returns the blocks that came, in order.
+func (p *player) got() []wire.ID {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.blocks)
+}
+
 // requests returns the ranges that it was asked for, in order.
 func (p *player) requests() []wire.SyncRequest {
 	p.mu.Lock()

@@ -225,6 +225,7 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	if entry == nil {
 		if e.block.Num() >= u.up.Head().Num() { // nothing that it was asked for
 			h.beside = e.at
+			h.oppose(&u.peer, e.at)
 		}
 		h.locateUp(u)
 		return
