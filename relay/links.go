@@ -200,7 +200,7 @@ func (h *hub) linkFrame(k *link, e *event) error {
 	case wire.TypeVote:
 		h.onLinkVote(k, e)
 	case wire.TypeTransaction:
-		h.onTransaction(e.frame, &k.peer, k.l.up)
+		h.onTransaction(e, &k.peer, k.l.up)
 	}
 	return nil
 }

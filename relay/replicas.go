@@ -142,7 +142,7 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 	case wire.TypeVote:
 		h.onOurVote(e.frame, r.id, e.at)
 	case wire.TypeTransaction:
-		h.onTransaction(e.frame, &r.peer, false)
+		h.onTransaction(e, &r.peer, false)
 	case wire.TypeHandshake:
 		hs, err := wire.ParseHandshake(body)
 		if err != nil {

@@ -1,17 +1,15 @@
 package relay
 
-import (
-	"github.com/thinrelay/thinrelay/relay/conn"
-	"github.com/thinrelay/thinrelay/relay/wire"
-)
+import "github.com/thinrelay/thinrelay/relay/conn"
 
 // onTransaction passes a transaction on, once, on the lane below everything
 // else: down to the replicas and followers when the network sent it (fromNet),
 // up when a replica did. It is never sent back where it came from.
-func (h *hub) onTransaction(f *wire.Frame, from *peer, fromNet bool) {
-	if !h.trx.Add(wire.TrxKey(f.Body())) {
+func (h *hub) onTransaction(e *event, from *peer, fromNet bool) {
+	if !h.trx.Add(e.trx) {
 		return
 	}
+	f := e.frame
 	if !fromNet {
 		for _, u := range h.upSet {
 			if u.up.Transactions() {

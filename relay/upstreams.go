@@ -207,7 +207,7 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 			h.onOthersVote(e.frame, &u.peer)
 		}
 	case wire.TypeTransaction:
-		h.onTransaction(e.frame, &u.peer, true)
+		h.onTransaction(e, &u.peer, true)
 	case wire.TypeHandshake, wire.TypeNotice:
 		h.locateUp(u)
 	}
