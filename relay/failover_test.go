@@ -9,6 +9,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // killRounds kills the active replica at a random moment of each of n rounds of
@@ -138,6 +139,51 @@ func TestMissedSlotsAreTold(t *testing.T) {
 		rounds(1)
 		if got, told := f.net.Report(), f.count(relay.Missed)-before; got.Missed == 0 || told != got.Missed {
 			t.Errorf("told of %d slots, report=%+v", told, brief(got))
+		}
+	})
+}
+
+// A replica that has taken over in the middle of our round builds on another branch:
+// its blocks are here, but they wait in vain, and a third one takes over in time.
+func TestBlocksOnAPrivateForkAreLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Votes, nil)
+		defer s.close()
+		first := (s.slot/director.RoundSlots + 1) * director.RoundSlots // of our round
+		at := func(slot wire.Slot) { time.Sleep(time.Until(slot.Time())) }
+		base := child(genesis(100), first-1, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		var r []*player
+		for _, name := range []string{"a", "b", "c"} {
+			r = append(r, s.dial(name, base.id, base.id))
+			settle()
+		}
+		at(first - 1)
+		up.write(base.frame)
+		up.vote(1, base.id)
+		at(first)
+		one := child(base.id, first, "bpa", 0, 0)
+		r[0].write(one.frame)
+		settle()
+		if !up.has(one.id) {
+			t.Fatal("the first block of the round did not go out")
+		}
+		r[0].close()
+		begin := first + wire.Slot(2) // a standby may take two slots to begin
+		prev := base.id
+		for slot := begin; slot < begin+3; slot++ {
+			at(slot)
+			b := child(prev, slot, "bpa", 7, 0)
+			r[1].write(b.frame)
+			prev = b.id
+		}
+		settle()
+		two := child(one.id, begin+3, "bpa", 0, 0)
+		at(begin + 3)
+		r[2].write(two.frame)
+		settle()
+		if !up.has(two.id) {
+			t.Errorf("after three slots with blocks of another branch the third replica does not speak: refused %v", s.refused(two.id))
 		}
 	})
 }

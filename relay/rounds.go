@@ -152,18 +152,19 @@ func (h *hub) tipSlot() wire.Slot {
 }
 
 // waiting reports whether a block of the source for the slot, or a later one,
-// has come and waits. The first of a round may do so while the mark is still at our
-// round before.
+// has come and waits, for the group and not in vain: it builds on the mark. The first
+// of a round may do so while the mark is still at our round before.
 func (h *hub) waiting(source wire.ID, slot wire.Slot) bool {
 	w := h.round.wish
 	if e := h.ring.Get(w.block); e != nil && w.source == source && e.Block.Slot >= slot && h.gate.Outstanding() {
 		return true
 	}
 	found := false
-	height := h.gate.State().Mark.Height()
-	for num := height + 1; num <= height+2 && !found; num++ {
+	mark := h.gate.State().Mark
+	for num := mark.Height() + 1; num <= mark.Height()+2 && !found; num++ {
 		h.ring.At(num, func(e *ring.Entry) bool {
-			found = e.Block.Slot >= slot && e.From(source)
+			parent := h.ring.Ancestor(e, mark.Height()+1)
+			found = e.Block.Slot >= slot && e.From(source) && parent != nil && parent.Block.Previous == wire.ID(mark.Last)
 			return !found
 		})
 	}
