@@ -467,3 +467,47 @@ func TestFarBehindAtANewFollowerBeforeSavanna(t *testing.T) {
 		})
 	}
 }
+
+// Finality has fallen behind what the ring holds. A replica that is further behind
+// syncs to a block of the ring and goes on from there; it is not told again and again
+// to sync to what it has, which a nodeos answers with a handshake.
+func TestFarBehindWhileFinalityStands(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.RingBlocks = 64 })
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		chain := map[uint32]script{prev.id.Num(): prev}
+		for range 600 {
+			time.Sleep(500 * time.Millisecond)
+			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+			chain[prev.id.Num()] = prev
+			up.write(prev.frame)
+		}
+		root, head := chain[150].id, chain[160].id
+		r := s.dial("a", root, head)
+		told := 0
+		for i := range 80 {
+			time.Sleep(50 * time.Millisecond)
+			if i%10 == 0 {
+				prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
+				up.write(prev.frame)
+			}
+			r.mu.Lock()
+			news := r.told[told:]
+			r.mu.Unlock()
+			for _, n := range news {
+				if told++; n.KnownTrx.Pending > head.Num() {
+					head = chain[n.KnownTrx.Pending].id // it syncs
+				}
+				h := greeting("a", r.id, root, head)
+				h.Generation = int16(told + 1)
+				r.send(&h)
+			}
+		}
+		if told > 2 || !r.has(prev.id) {
+			t.Errorf("told %d times to sync, and it has the last block: %v", told, r.has(prev.id))
+		}
+	})
+}

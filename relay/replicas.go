@@ -271,9 +271,14 @@ func (h *hub) withheld(r *replica, e *ring.Entry) bool {
 }
 
 // startSync tells a replica that is too far behind for the ring to ask for
-// blocks up to the last irreversible one.
+// blocks up to the last irreversible one, or to one that is still here when finality
+// has fallen behind what the ring holds: with the other it would still lack the rest.
+// Not so while the ring has just begun, and what is below it is on its way.
 func (h *hub) startSync(r *replica) {
 	tip, lib := h.front(), h.lib()
+	if lowest := h.ring.Lowest(); lib < lowest && tip.Block.Num()-lowest > 2*linkBack {
+		lib = lowest + (tip.Block.Num()-lowest)/2
+	}
 	if lib <= r.floor {
 		return // nothing final to sync to yet
 	}
