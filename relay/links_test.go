@@ -8,6 +8,7 @@ import (
 
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // Replicas at any relay of the group work as if they were at the leader: twelve
@@ -147,5 +148,52 @@ func TestFollowersComeFirst(t *testing.T) {
 				t.Errorf("%s: head %s, want it near the network's %s", r.Name(), v.Head, up.Head)
 			}
 		}
+	})
+}
+
+// A follower that begins lacks more than its queue holds: it gets all of it on the
+// one link, and what comes live after it.
+func TestFollowerThatLacksMuch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		grow := func(n int) {
+			for range n {
+				prev = child(prev.id, prev.slot+1, "bpb", 0, 1<<20)
+				up.write(prev.frame)
+				time.Sleep(500 * time.Millisecond)
+			}
+		}
+		grow(60)
+		ln, err := s.mem.Host("relay").Listen("relay:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		nc, err := s.mem.Host("r2").Dial(s.ctx, "relay:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		served, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.node.ServeLink(s.ctx, "r2", served) }()
+		follower := &player{t: t, name: "r2", nc: nc, done: make(chan struct{})}
+		s.players = append(s.players, follower)
+		go follower.read()
+		hello := wire.RawFrame(64, append([]byte{1}, make([]byte, 32)...)) // version 1, no tip
+		follower.write(hello.Bytes())
+		hello.Release()
+		grow(4)
+		if !follower.has(prev.id) || len(follower.got()) < 48 {
+			t.Errorf("the follower got %d blocks, the last one: %v; its link ended: %v", len(follower.got()), follower.has(prev.id), follower.gone())
+		}
+		follower.close()
+		<-ended
 	})
 }

@@ -90,8 +90,14 @@ func (h *hub) given(p *peer, e *ring.Entry, ok bool) supplied {
 }
 
 // giveLink is give for another relay: with word of where the block comes from.
-// One source is announced before the block, the others after it.
+// One source is announced before the block, the others after it. A follower that
+// lacks much is given as much as its queue takes well, and the rest later: if the
+// queue were full the link would end, and with it all that is in there.
 func (h *hub) giveLink(p *peer, e *ring.Entry) supplied {
+	if !p.link.l.up && !p.conn.Roomy(e.Frame.Len()) {
+		p.behind = true
+		return supplyBehind
+	}
 	first := origin{block: e.Block.ID, emitted: e.Emitted, net: e.Network, body: true}
 	if len(e.Origins) > 0 {
 		first.source, first.watched = e.Origins[0].ID, e.Origins[0].Watched

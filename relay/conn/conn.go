@@ -82,6 +82,15 @@ func (c *Conn) Send(lane Lane, f *wire.Frame) bool {
 	return false
 }
 
+// Roomy reports whether the live queue is less than half full, a frame of n bytes included, or empty: a sender with much to
+// send stops there, and leaves the other half to those that cannot wait.
+func (c *Conn) Roomy(n int) bool {
+	q := c.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.live.n == 0 || q.live.n < q.live.maxN/2 && q.live.bytes+n <= q.live.maxBytes/2
+}
+
 // SendWait queues a frame like Send, but waits for room. It returns the cause of ctx, or of the connection's end.
 func (c *Conn) SendWait(ctx context.Context, lane Lane, f *wire.Frame) error {
 	err := c.queue.wait(ctx, c.done, lane, f)
