@@ -23,6 +23,10 @@ var (
 // has, in blocks: two rounds, so that the successor can re-send them.
 const linkBack = 24
 
+// linkBytes bounds the same in bytes, but for our own blocks: half of what the queue
+// takes, since a link whose queue is full ends.
+const linkBytes = 16 << 20
+
 // Link is a stream to another relay of the group.
 type Link struct {
 	name string
@@ -139,10 +143,14 @@ func (h *hub) introduce(k *link) {
 	tipNum := t.Block.Num()
 	from := min(h.gate.State().Mark.Height(), tipNum)
 	from = max(from-min(from, linkBack), tipNum-min(tipNum, 2*linkBack), h.ring.Lowest())
+	all := tipNum // from here on the network's as well: for older ones of those the leader has its upstreams
+	for bytes := 0; all > from && bytes <= linkBytes; all-- {
+		h.ring.At(all, func(e *ring.Entry) bool { bytes += e.Frame.Len(); return true })
+	}
 	for num, more := from, true; more; num++ {
 		more = num <= tipNum
 		h.ring.At(num, func(e *ring.Entry) bool {
-			more = h.give(&k.peer, e) == supplyDone
+			more = num < all && len(e.Origins) == 0 && !e.Emitted || h.give(&k.peer, e) == supplyDone
 			return more
 		})
 	}

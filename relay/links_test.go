@@ -197,3 +197,47 @@ func TestFollowerThatLacksMuch(t *testing.T) {
 		<-ended
 	})
 }
+
+// A follower's last blocks are larger than its queue to a new leader: the newest are
+// handed over, and the link stays.
+func TestFollowerWithLargeBlocksIntroducesItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		prev := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		up.write(prev.frame)
+		for range 60 {
+			prev = child(prev.id, prev.slot+1, "bpb", 0, 1<<20)
+			up.write(prev.frame)
+			time.Sleep(500 * time.Millisecond)
+		}
+		s.stopLead()
+		<-s.led
+		s.led <- nil // for close
+		ln, err := s.mem.Host("r1").Listen("r1:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		nc, err := s.mem.Host("relay").Dial(s.ctx, "r1:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.node.FollowLink(s.ctx, "r1", nc) }()
+		taken, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		leader := &player{t: t, name: "r1", nc: taken, done: make(chan struct{})}
+		s.players = append(s.players, leader)
+		go leader.read()
+		settle()
+		if !leader.has(prev.id) || leader.gone() != nil {
+			t.Errorf("the leader got %d blocks, the last one: %v; the link ended: %v", len(leader.got()), leader.has(prev.id), leader.gone())
+		}
+		leader.close()
+		<-ended
+	})
+}
