@@ -114,7 +114,8 @@ func TestMonotony(t *testing.T) {
 		{"an earlier slot", a, 9, vote{"x9", true}, dedup.Conflict},
 		{"a later slot", a, 11, vote{"x11", true}, dedup.Fresh},
 		{"another key is judged by itself", b, 10, vote{"y10", true}, dedup.Fresh},
-		{"more keys than the filter holds", "key-c", 12, vote{"x12", true}, dedup.Conflict},
+		{"more keys than the filter holds", "key-c", 12, vote{"x12", true}, dedup.Fresh},
+		{"one that voted lately is still known", a, 11, vote{"y11", true}, dedup.Conflict},
 	}
 	m := dedup.NewMonotony[string, vote](2)
 	for _, s := range steps {

@@ -30,8 +30,9 @@ type ballot[V comparable] struct {
 	vote V
 }
 
-// NewMonotony returns a filter for at most max keys; keys beyond that are
-// refused as conflicts, since a block producer has a handful.
+// NewMonotony returns a filter for at most max keys, since a block producer has a
+// handful. One more takes the place of the one that has not voted for longest: keys
+// are changed, and others' can get here, echoed by a replica when the leader changes.
 func NewMonotony[K, V comparable](max int) *Monotony[K, V] {
 	return &Monotony[K, V]{last: make(map[K]ballot[V], max), max: max}
 }
@@ -43,7 +44,7 @@ func (m *Monotony[K, V]) Judge(key K, slot uint32, vote V) Outcome {
 	last, known := m.last[key]
 	switch {
 	case !known && len(m.last) >= m.max:
-		return Conflict
+		m.evict()
 	case known && vote == last.vote:
 		return Repeat
 	case known && slot <= last.slot:
@@ -51,4 +52,16 @@ func (m *Monotony[K, V]) Judge(key K, slot uint32, vote V) Outcome {
 	}
 	m.last[key] = ballot[V]{slot: slot, vote: vote}
 	return Fresh
+}
+
+// evict forgets the key whose latest vote is the oldest.
+func (m *Monotony[K, V]) evict() {
+	var oldest K
+	slot, first := uint32(0), true
+	for k, b := range m.last {
+		if first || b.slot < slot {
+			oldest, slot, first = k, b.slot, false
+		}
+	}
+	delete(m.last, oldest)
 }
