@@ -406,6 +406,42 @@ func TestFirstUpstreamLiesOn(t *testing.T) {
 	}
 }
 
+// Long after the only upstream came, a block is missing that it does not serve: the ring
+// is begun anew where the chain is now, not where it was when the upstream said so.
+func TestGapLongAfterTheUpstreamCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.RingBlocks = 64 })
+		defer s.close()
+		chain := []script{child(genesis(100), s.slot, "bpb", 0, 0)}
+		up := s.accept(chain[0].id, chain[0].id)
+		up.write(chain[0].frame)
+		served, came := 0, 0
+		for i := range 320 {
+			last := chain[len(chain)-1]
+			b := child(last.id, last.slot+1, "bpb", 0, 0)
+			chain = append(chain, b)
+			for _, q := range up.requests()[served:] {
+				served++
+				for _, old := range chain[:min(len(chain), 150)] {
+					if old.id.Num() >= q.Start && old.id.Num() <= q.End {
+						up.write(old.frame)
+					}
+				}
+			}
+			if i != 200 {
+				up.write(b.frame)
+			}
+			time.Sleep(500 * time.Millisecond)
+			if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id && i > 200 {
+				came++
+			}
+		}
+		if came < 90 {
+			t.Errorf("%d of 119 blocks after the gap came, want those after ten seconds or so", came)
+		}
+	})
+}
+
 // While the network stands still, blocks far below the chain do not clear the
 // ring when a replica is on its chain.
 func TestStrayBelowAStillChain(t *testing.T) {

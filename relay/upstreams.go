@@ -153,6 +153,8 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 		} else {
 			from = max(min(h.common(), root.Num()), 1) + 1
 		}
+	} else if u.up.Height() > head.Num()+uint32(h.cfg.RingBlocks)/2 {
+		return // told long ago: what it sends now would lie beside that
 	}
 	if from <= head.Num() {
 		u.owes = true
