@@ -103,7 +103,7 @@ func (s *server) greet(conn net.Conn, room bool) (Purpose, error) {
 	if err != nil {
 		return 0, err
 	}
-	if code == codeWelcome && !room {
+	if code == codeWelcome && !room && purpose != Feed { // of which there is one, whatever replicas there fetch
 		code = CodeBusy
 	}
 	if _, err := conn.Write(appendAnswer(nil, code)); err != nil {

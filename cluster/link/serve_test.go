@@ -118,6 +118,11 @@ func TestRefusedStreams(t *testing.T) {
 			synctest.Wait()
 		}
 		refused(mustOpen(t, dial, "b", link.Sync), link.CodeBusy)
+		defer mustOpen(t, dial, "b", link.Feed).Close() // there is always room for the feed
+		synctest.Wait()
+		if handled.Load() != 3 {
+			t.Error("the feed was refused for the fetches of the same member")
+		}
 
 		raw, err := n.Host("c").Dial(t.Context(), "b:1")
 		if err != nil {
@@ -145,7 +150,7 @@ func TestRefusedStreams(t *testing.T) {
 			raw.Close()
 		}
 		stop()
-		if got, want := handled.Load(), int32(2); got != want {
+		if got, want := handled.Load(), int32(3); got != want {
 			t.Errorf("%d streams reached the handler, want %d", got, want)
 		}
 		if got, want := bytes.Count(logs.Bytes(), []byte("refused a stream")), 5; got != want {
