@@ -19,7 +19,8 @@ type Config struct {
 	// trickles bytes. nodeos speaks every 10 s at least (EOSIO 2.0: 32 s, but it answers our time messages).
 	ReadTimeout time.Duration
 
-	// WriteTimeout ends a connection that does not take one batch of frames (at most 256 KiB, or one larger frame).
+	// WriteTimeout ends a connection that does not take one batch of frames (at most 256 KiB, or one larger frame), and on Linux one
+	// whose host has not acknowledged for so long what was sent.
 	WriteTimeout time.Duration
 
 	// LiveFrames and LiveBytes bound the lane of control messages, votes and blocks.

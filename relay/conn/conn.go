@@ -35,7 +35,7 @@ func New(nc net.Conn, config Config) *Conn {
 	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{})}
 	c.SetOnDrained(config.OnDrained)
 	c.socket = newSocket(nc)
-	tune(nc)
+	tune(nc, config.WriteTimeout)
 	return c
 }
 

@@ -4,8 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -265,4 +268,26 @@ func FuzzSession(f *testing.F) {
 			<-drained
 		})
 	})
+}
+
+// deadHost is a connection whose host has fallen silent, as the kernel tells it.
+type deadHost struct {
+	net.Conn
+	errno syscall.Errno
+}
+
+func (c deadHost) Read([]byte) (int, error) {
+	return 0, &net.OpError{Op: "read", Net: "tcp", Err: os.NewSyscallError("read", c.errno)}
+}
+
+// A host that answers no more is silent. It has not hung up, which is held against what it was sent last.
+func TestSilentHostHasNotHungUp(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ETIMEDOUT, syscall.EHOSTUNREACH, syscall.ENETUNREACH} {
+		ours, theirs := net.Pipe()
+		err := conn.New(deadHost{ours, errno}, conn.Config{}).Serve(t.Context(), func(f *wire.Frame) error { f.Release(); return nil })
+		if !errors.Is(err, conn.ErrReadTimeout) || errors.Is(err, conn.ErrPeerClosed) {
+			t.Errorf("%v: got %v, want %v", errno, err, conn.ErrReadTimeout)
+		}
+		theirs.Close()
+	}
 }

@@ -10,9 +10,9 @@ import (
 )
 
 var (
-	// ErrPeerClosed is returned when the other side closed or reset the connection, or its host is gone.
+	// ErrPeerClosed is returned when the other side closed or reset the connection.
 	ErrPeerClosed = errors.New("peer closed the connection")
-	// ErrReadTimeout is returned when no whole frame arrived within ReadTimeout.
+	// ErrReadTimeout is returned when no whole frame arrived within ReadTimeout, or the peer's host is out of reach.
 	ErrReadTimeout = errors.New("peer is silent")
 	// ErrSlowReader is returned when the peer did not take a batch of frames within WriteTimeout.
 	ErrSlowReader = errors.New("peer does not read")
@@ -35,6 +35,8 @@ func readCause(err error, timeout time.Duration) error {
 		return ErrPeerClosed
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: no whole frame for %s", ErrReadTimeout, timeout)
+	case silent(err):
+		return fmt.Errorf("%w: %w", ErrReadTimeout, err)
 	case gone(err):
 		return fmt.Errorf("%w: %w", ErrPeerClosed, err)
 	}
@@ -46,6 +48,8 @@ func writeCause(err error, timeout time.Duration) error {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: nothing taken for %s", ErrSlowReader, timeout)
+	case silent(err):
+		return fmt.Errorf("%w: %w", ErrReadTimeout, err)
 	case gone(err):
 		return fmt.Errorf("%w: %w", ErrPeerClosed, err)
 	}
@@ -55,12 +59,16 @@ func writeCause(err error, timeout time.Duration) error {
 // gone reports whether err is what the kernel, or an in-memory connection, says of a peer that is no longer there.
 func gone(err error) bool {
 	for _, e := range []error{
-		syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, syscall.ETIMEDOUT,
-		syscall.EHOSTUNREACH, syscall.ENETUNREACH, io.ErrClosedPipe, io.EOF,
+		syscall.ECONNRESET, syscall.EPIPE, syscall.ECONNABORTED, io.ErrClosedPipe, io.EOF,
 	} {
 		if errors.Is(err, e) {
 			return true
 		}
 	}
 	return false
+}
+
+// silent reports whether err is what the kernel says of a host that answers no more. That is no hang-up: the peer has not said anything.
+func silent(err error) bool {
+	return errors.Is(err, syscall.ETIMEDOUT) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
