@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,8 +29,8 @@ type group struct {
 	term    uint64
 	leader  *member
 	pending *proposal
-	loose   *proposal // under way, and nobody waits for it
-	falls   int       // how often the mark fell: S3
+	loose   []*proposal // under way, and nobody waits for them
+	falls   int         // how often the mark fell: S3
 	members []*member
 	// commit is how long the group takes to agree.
 	commit time.Duration
@@ -37,7 +38,18 @@ type group struct {
 	stalled time.Time
 	// lag is how much later than the leader the others learn of it.
 	lag time.Duration
+	// fate is what becomes of the next proposal that nobody waits for any more.
+	fate fate
 }
+
+// fate is what becomes of a proposal that nobody waits for.
+type fate uint8
+
+const (
+	anyFate fate = iota
+	lost         // it was never handed to the log
+	held         // it is on its way until land
+)
 
 type proposal struct {
 	t    fsm.Transition
@@ -67,15 +79,12 @@ func (g *group) current() (*member, uint64) {
 func (g *group) elect(m *member) uint64 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for _, p := range []*proposal{g.loose, g.pending} {
-		if p == nil {
-			continue
-		}
-		if g.rng.IntN(2) == 0 {
-			g.apply(p)
+	for _, p := range append(g.loose, g.pending) {
+		if p != nil && g.rng.IntN(2) == 0 {
+			_ = g.apply(p) // nobody waits for it
 		}
 	}
-	g.loose, g.pending = nil, nil
+	g.loose, g.pending, g.fate = nil, nil, anyFate
 	g.term++
 	g.leader = m
 	return g.term
@@ -114,17 +123,20 @@ func (g *group) leave(e *proposal, by *member) {
 	if g.pending != e || g.term != e.term {
 		return
 	}
-	if g.rng.IntN(3) == 0 {
-		g.pending = nil
+	f := g.fate
+	g.pending, g.fate = nil, anyFate
+	if f == lost || f == anyFate && g.rng.IntN(3) == 0 {
 		return
 	}
-	g.pending, g.loose = nil, e
+	g.loose = append(g.loose, e)
+	if f == held {
+		return
+	}
 	time.AfterFunc(time.Duration(g.rng.Int64N(int64(2*g.commit))), func() {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		if g.loose == e && g.term == e.term && g.leader == by {
-			g.loose = nil
-			_ = g.apply(e) // nobody waits for it
+		if g.leader == by {
+			g.landed(e)
 		}
 	})
 }
@@ -134,6 +146,30 @@ func (g *group) stall(d time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.stalled = time.Now().Add(d)
+}
+
+// landed: an entry that nobody waits for has reached the log; g.mu is held.
+func (g *group) landed(e *proposal) {
+	if i := slices.Index(g.loose, e); i >= 0 && g.term == e.term {
+		g.loose = slices.Delete(g.loose, i, i+1)
+		_ = g.apply(e) // nobody waits for it
+	}
+}
+
+// destine says what becomes of the next proposal that nobody waits for.
+func (g *group) destine(f fate) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.fate = f
+}
+
+// land lets what was held longest reach the log, if its term lasts.
+func (g *group) land() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.loose) > 0 {
+		g.landed(g.loose[0])
+	}
 }
 
 // proposed is the proposal that is under way, if there is one.

@@ -11,6 +11,9 @@ import (
 // ahead is what has to be under way before our round begins, and what follows
 // from it. It returns how many other things are to happen in the storm.
 func (w *storm) ahead() int {
+	if w.rng.IntN(2) == 0 {
+		return w.plot()
+	}
 	switch w.rng.IntN(6) {
 	case 0:
 		w.faults["fork-at-tip"]++

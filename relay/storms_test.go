@@ -42,7 +42,9 @@ func TestStorms(t *testing.T) {
 type storm struct {
 	*schedule
 	commit time.Duration
+	dials  [][]int // the relays that each replica dials
 	slots  slotWatch
+	round  wire.Slot // the first of our round that is next
 	// divided: each relay reaches one upstream, and these tell one another late, so
 	// that a new leader does not hear from the network what the last one has sent.
 	divided bool
@@ -58,8 +60,9 @@ func newStorm(t *testing.T, seed uint64) *storm {
 	}
 	w := &storm{commit: between(rng, 30*time.Millisecond, 1500*time.Millisecond)}
 	all := rng.IntN(2) == 0
+	w.dials = shapes[rng.IntN(len(shapes))]
 	cfg := fleetConfig{
-		seed: seed, relays: 3, load: 3, dials: shapes[rng.IntN(len(shapes))], finalizer: []int{0, 1, 2},
+		seed: seed, relays: 3, load: 3, dials: w.dials, finalizer: []int{0, 1, 2},
 		mode: director.Mode(rng.IntN(2)), commit: w.commit, mayGiveUp: true,
 		replica: func(_ int, c *simnet.ReplicaConfig) { c.IgnoreVotes = all },
 		events:  w.slots.event,
@@ -85,7 +88,7 @@ func (w *storm) run(first uint64, n int) {
 		w.rng = rand.New(rand.NewPCG(seed, 22))
 		w.log = nil
 		begin := time.Now()
-		w.awaitSlot(0, stormAhead)
+		w.round = w.awaitSlot(0, stormAhead)
 		if w.divided {
 			w.divide()
 		}

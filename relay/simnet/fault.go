@@ -90,6 +90,27 @@ func (f *faults) backdated(n *Node, d draft) {
 // slot of its parent, which no nodeos takes.
 func (n *Node) Backdate(blocks int) { n.do(func() { n.faults.backdate = blocks }) }
 
+// Again makes the node sign, at once, another child of a block that it has built
+// on. It does not build on it itself.
+func (n *Node) Again(parent wire.ID) {
+	n.do(func() {
+		e := n.db.byID[parent]
+		slot := n.chain.Clock.SlotAt(time.Now()) + 1
+		if e == nil || !n.produces(n.chain.ProducerAt(slot)) {
+			return
+		}
+		d := draft{parent: e.Block, slot: slot, producer: n.chain.ProducerAt(slot)}
+		if !n.chain.Legacy {
+			d.claim, d.qc = n.bestClaim(e)
+		}
+		d.receipts, d.txs = n.fill(true)
+		if b, err := n.chain.seal(d); err == nil {
+			n.tell(Event{Kind: Produced, Block: b})
+			n.broadcast(b)
+		}
+	})
+}
+
 // Microfork makes the node's next round begin before its predecessor's last
 // blocks, as if they had come too late: they are forked out.
 func (n *Node) Microfork(blocks int) { n.do(func() { n.faults.skip = blocks }) }
