@@ -146,3 +146,27 @@ func TestEquivocation(t *testing.T) {
 		}
 	})
 }
+
+// A second child of a block that has one already: the upstream gets it, and its
+// author does not build on it.
+func TestAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := start(t, simnet.Config{History: 50, NoSignatures: true})
+		fin := w.Finalizer(simnet.ReplicaConfig{Name: "fin-1", Relays: []string{"up-1:9876"}})
+		if err := fin.Start(); err != nil {
+			t.Fatal(err)
+		}
+		r := replica(t, w, simnet.ReplicaConfig{Name: "nodeos-a", Relays: []string{"up-2:9876"}})
+		inRound(w, 1, 3)
+		before, _ := r.Node().View()
+		r.Node().Again(before.Head.Previous)
+		after, _ := r.Node().View()
+		if after.Head.ID != before.Head.ID {
+			t.Errorf("its head is %s, want %s as before", after.Head, before.Head)
+		}
+		time.Sleep(time.Second)
+		if got, want := w.Report().Double, 1; got != want {
+			t.Errorf("%d heights with two blocks, want %d", got, want)
+		}
+	})
+}
