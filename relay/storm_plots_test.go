@@ -41,17 +41,23 @@ func (w *storm) plot() int {
 }
 
 // spent: the leader has sent a block and goes on in its term without the group ever
-// hearing of it, and whoever signed the block is silent. Should the right be given
-// to another replica, a new leader would use it.
+// hearing of it, and whoever signed the block is silent, or signs another child of
+// its parent. Should the right be given to another replica, a new leader would use
+// it.
 func (w *storm) spent(leader *member, up int) {
 	w.begun()
-	if !w.await(isEmit) {
+	var mark fsm.Mark
+	if !w.await(func(t fsm.Transition) bool { mark = t.From; return isEmit(t) }) {
 		return
 	}
-	r := w.speaker()
+	r := w.replicaOf(mark.Source)
 	w.deafen(leader, up) // or the network tells it of its own block
 	w.group.destine(lost)
 	w.handOver()
+	if r != nil && w.rng.IntN(3) == 0 {
+		w.again(r, mark)
+		time.Sleep(w.upTo(100 * time.Millisecond)) // fake time
+	}
 	w.silence(r)
 }
 
@@ -80,9 +86,7 @@ func (w *storm) twice(leader *member, up int) {
 	leader.start()
 	leader.lead(w.group.elect(leader), false)
 	time.Sleep(time.Second + w.upTo(time.Second)) // fake time
-	w.faults["twins"]++
-	w.note("%s signs another child of %s", r.Name(), mark)
-	r.Node().Again(wire.ID(mark.Last))
+	w.again(r, mark)
 	time.Sleep(w.upTo(time.Second)) // fake time
 }
 
@@ -236,6 +240,13 @@ func (w *storm) deafen(m *member, up int) {
 	w.faults["one-way"]++
 	w.note("%s hears nothing of up-%d", m.name, up+1)
 	w.mem.Cut(upName(up), m.name)
+}
+
+// again: a replica signs another child of the mark, which it has built on.
+func (w *storm) again(r *simnet.Replica, mark fsm.Mark) {
+	w.faults["twins"]++
+	w.note("%s signs another child of %s", r.Name(), mark)
+	r.Node().Again(wire.ID(mark.Last))
 }
 
 // muteAll: the relays hear nothing of the replicas, which hear them.
