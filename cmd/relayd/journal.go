@@ -188,7 +188,7 @@ func (j *journal) count(r relay.Record) {
 		j.blocks.refuse(r, j.clock)
 	case relay.Missed:
 		j.counters.Missed++
-		j.round.missed(r.Block.Slot, j.clock)
+		j.round.missed(r, j.clock)
 	case relay.Leading:
 		j.counters.Failovers++
 	case relay.Network:

@@ -90,3 +90,39 @@ func TestBlocksCompleted(t *testing.T) {
 		t.Errorf("refused: %+v", b)
 	}
 }
+
+// TestRoundOfTheFuture goes on with the rounds after a block of the far future, which any upstream may tell, and after the clock was set back:
+// nothing older was taken, so that no slot was missed any more, in status, for the alarms and in the count of a hand-over.
+func TestRoundOfTheFuture(t *testing.T) {
+	bpa, err := wire.ParseName("bpa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, lie := range map[string]relay.Record{
+		"a block that an upstream told":  {Kind: relay.Network, Block: wire.Block{ID: wire.ID{0, 0, 0, 9}, Producer: bpa}},
+		"a slot missed by a wrong clock": {Kind: relay.Missed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDiary()
+			d.cfg.Producers = []string{"bpa"}
+			now := d.clock.SlotAt(d.from)
+			first := now - now%12 + 12
+			lie.Block.Slot = first + 12*1000
+			ahead := time.Duration(0)
+			if lie.Kind == relay.Missed {
+				ahead = 12 * 1000 * wire.SlotInterval
+			}
+			d.tell(ahead, lie)
+			for i := range wire.Slot(12) {
+				d.tell(d.clock.TimeOf(first+i+1).Sub(d.from), relay.Record{Kind: relay.Missed, Block: wire.Block{Slot: first + i}})
+			}
+			if n := d.missedBetween(d.from, d.from.Add(time.Minute)); n != 12 {
+				t.Errorf("%d slots of the round are missed, want all 12", n)
+			}
+			_, _, r := d.snapshot(first + 11)
+			if r == nil || !r.Live || r.Slots[0].State != control.SlotMissed {
+				t.Errorf("status shows %+v, want the round that runs", r)
+			}
+		})
+	}
+}

@@ -18,13 +18,19 @@ type round struct {
 	slots    [director.RoundSlots]control.Slot
 }
 
-// at returns the slot's place, after turning to its round; nil for an older one.
-func (r *round) at(s wire.Slot, clock relay.Clock) *control.Slot {
-	number := uint32(s) / director.RoundSlots
-	if r.known && number < r.number {
+// aheadOfTime is how far ahead of our clock a slot may be, in slots: nothing older
+// is taken than the last round, so one block of a far future would be the last.
+const aheadOfTime = 2 * director.RoundSlots
+
+// at returns the slot's place, after turning to its round; nil for an older one,
+// and for one of the far future. A round that is of the far future itself, since
+// the clock was set back, is given up.
+func (r *round) at(s wire.Slot, at time.Time, clock relay.Clock) *control.Slot {
+	number, last := uint32(s)/director.RoundSlots, uint32(clock.SlotAt(at)+aheadOfTime)/director.RoundSlots
+	if number > last || r.known && number < r.number && r.number <= last {
 		return nil
 	}
-	if !r.known || number > r.number {
+	if !r.known || number != r.number {
 		*r = round{known: true, number: number, producer: r.producer}
 		for i := range r.slots {
 			slot := number*director.RoundSlots + uint32(i)
@@ -36,7 +42,7 @@ func (r *round) at(s wire.Slot, clock relay.Clock) *control.Slot {
 
 // forwarded notes that a block of ours left.
 func (r *round) forwarded(rec relay.Record, clock relay.Clock) {
-	s := r.at(rec.Block.Slot, clock)
+	s := r.at(rec.Block.Slot, rec.At, clock)
 	if s == nil {
 		return
 	}
@@ -49,8 +55,8 @@ func (r *round) forwarded(rec relay.Record, clock relay.Clock) {
 }
 
 // missed notes that a slot passed without a block. The block may still come.
-func (r *round) missed(slot wire.Slot, clock relay.Clock) {
-	if s := r.at(slot, clock); s != nil && s.State == control.SlotPending {
+func (r *round) missed(rec relay.Record, clock relay.Clock) {
+	if s := r.at(rec.Block.Slot, rec.At, clock); s != nil && s.State == control.SlotPending {
 		s.State = control.SlotMissed
 	}
 }
@@ -62,7 +68,7 @@ func (r *round) network(rec relay.Record, ours []string, clock relay.Clock) {
 	if !slices.Contains(ours, producer) {
 		return
 	}
-	s := r.at(rec.Block.Slot, clock)
+	s := r.at(rec.Block.Slot, rec.At, clock)
 	if s == nil || s.State == control.SlotForwarded || s.State == control.SlotLate {
 		return
 	}
