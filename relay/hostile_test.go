@@ -541,6 +541,60 @@ func TestFutureBlockLeavesTheSchedule(t *testing.T) {
 	})
 }
 
+// stepped is a clock that was set by hand, or by NTP.
+type stepped struct {
+	relay.SystemClock
+	ahead atomic.Int64 // a duration
+}
+
+func (c *stepped) SlotAt(t time.Time) wire.Slot {
+	return c.SystemClock.SlotAt(t.Add(time.Duration(c.ahead.Load())))
+}
+
+func (c *stepped) TimeOf(s wire.Slot) time.Time {
+	return c.SystemClock.TimeOf(s).Add(-time.Duration(c.ahead.Load()))
+}
+
+// A clock that was an hour ahead for a moment does not end the judging of slots:
+// for that hour no slot was missed, and no replica late.
+func TestClockSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &stepped{}
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.Clock = clock })
+		defer s.close()
+		begin := (s.slot/12 + 2) * 12
+		prev := child(genesis(100), begin, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		play := func(from, to wire.Slot) {
+			for slot := from; slot < to; slot++ {
+				time.Sleep(time.Until(slot.Time()))
+				producer := "bpb"
+				if slot/12%2 == 1 {
+					producer = "bpa"
+				}
+				prev = child(prev.id, slot, producer, 0, 0)
+				up.write(prev.frame)
+			}
+			settle()
+		}
+		our := begin + 48 // a round of ours, none of which comes
+		if our/12%2 == 0 {
+			our += 12
+		}
+		play(begin+1, our-6)
+		clock.ahead.Store(int64(time.Hour))
+		time.Sleep(100 * time.Millisecond)
+		clock.ahead.Store(0)
+		time.Sleep(time.Until((our - 1).Time()))
+		before := s.count(relay.Missed)
+		time.Sleep(14 * wire.SlotInterval)
+		settle()
+		if n := s.count(relay.Missed) - before; n != 12 {
+			t.Errorf("%d slots of our round are missed, want all 12", n)
+		}
+	})
+}
+
 // stalled is a clock that can hold the hub up, as a machine that is short of time does.
 type stalled struct {
 	relay.SystemClock

@@ -101,8 +101,12 @@ func (h *hub) judge(now time.Time) {
 	})
 }
 
-// eachOurs calls yield for our slots after from, which it moves up to due.
+// eachOurs calls yield for our slots after from, which it moves up to due, or
+// back to it when the clock was set back: what was looked at has yet to come.
 func (h *hub) eachOurs(from *wire.Slot, due wire.Slot, yield func(wire.Slot)) {
+	if *from > due+director.RoundSlots {
+		*from = due
+	}
 	*from = max(*from, max(due, director.RoundSlots)-director.RoundSlots)
 	for *from < due {
 		if *from++; h.sched.Ours(*from) {
