@@ -36,6 +36,8 @@ type Config struct {
 	WriteDeadline time.Duration
 	// Store, when not nil, is used instead of DataDir. The group closes it.
 	Store *storage.Store
+	// Wrote is told how long each write of the log took. May be nil. It must not block.
+	Wrote func(took time.Duration)
 	// Layer carries Raft. The group closes it.
 	Layer raft.StreamLayer
 	// Advertise is the address the others reach Layer at; the address of Layer when empty.

@@ -57,6 +57,7 @@ func Open(cfg Config) (*Group, error) {
 			return nil, fmt.Errorf("open group: %w", err)
 		}
 	}
+	store.Measure(cfg.Wrote)
 	had, err := store.Position()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open group: %w", err), store.Close())

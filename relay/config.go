@@ -39,6 +39,24 @@ type Proposer interface {
 	Propose(context.Context, fsm.Transition) error
 }
 
+// Meter counts what is too frequent for a Record each. Its methods do not block.
+type Meter interface {
+	TransactionUp()
+	TransactionDown()
+	TransactionDropped()
+	QueueOverflow()
+	SyncBlocks(n int)
+}
+
+// unmetered counts nothing.
+type unmetered struct{}
+
+func (unmetered) TransactionUp()      {}
+func (unmetered) TransactionDown()    {}
+func (unmetered) TransactionDropped() {}
+func (unmetered) QueueOverflow()      {}
+func (unmetered) SyncBlocks(int)      {}
+
 // Config is how a relay is set up. Name and Producers are required.
 type Config struct {
 	// Name is this relay's name in the group.
@@ -81,7 +99,9 @@ type Config struct {
 
 	// Observe is told what happened, from one goroutine; it must keep up.
 	Observe func(Record)
-	Logger  hclog.Logger
+	// Meter counts transactions, overflows and fetched blocks; nil: nobody does.
+	Meter  Meter
+	Logger hclog.Logger
 }
 
 // withDefaults fills in what is zero.
@@ -106,6 +126,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Observe == nil {
 		c.Observe = func(Record) {}
+	}
+	if c.Meter == nil {
+		c.Meter = unmetered{}
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()

@@ -82,6 +82,9 @@ func (h *hub) postBulk(e event) {
 		}
 	}
 	h.bulky.Add(-size)
+	if e.frame.Type() == wire.TypeTransaction {
+		h.cfg.Meter.TransactionDropped()
+	}
 	e.release()
 }
 

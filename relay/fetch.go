@@ -103,7 +103,10 @@ func (f fetcher) fromRing(ctx context.Context, start, end uint32) ([]*wire.Frame
 // fromAfar fetches from an upstream, or from the leader.
 func (f fetcher) fromAfar(ctx context.Context, start, end uint32, deliver func(*wire.Frame) error) error {
 	if d := f.n.dialer.Load(); d != nil {
-		return d.Fetch(ctx, start, end, deliver)
+		return d.Fetch(ctx, start, end, func(b *wire.Frame) error {
+			f.n.cfg.Meter.SyncBlocks(1)
+			return deliver(b)
+		})
 	}
 	if f.n.cfg.DialSync == nil {
 		return ErrNoBlocks

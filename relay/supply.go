@@ -82,6 +82,9 @@ func (h *hub) giveNow(p *peer, e *ring.Entry) supplied {
 // given notes how putting a block on the peer's queue went.
 func (h *hub) given(p *peer, e *ring.Entry, ok bool) supplied {
 	if !ok {
+		if !p.behind && p.conn.Cause() == nil {
+			h.cfg.Meter.QueueOverflow()
+		}
 		p.behind = true
 		return supplyBehind
 	}

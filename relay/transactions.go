@@ -7,10 +7,14 @@ import "github.com/thinrelay/thinrelay/relay/conn"
 // up when a replica did. It is never sent back where it came from.
 func (h *hub) onTransaction(e *event, from *peer, fromNet bool) {
 	if !h.trx.Add(e.trx) {
+		h.cfg.Meter.TransactionDropped()
 		return
 	}
 	f := e.frame
-	if !fromNet {
+	if fromNet {
+		h.cfg.Meter.TransactionDown()
+	} else {
+		h.cfg.Meter.TransactionUp()
 		for _, u := range h.upSet {
 			if u.up.Transactions() {
 				u.conn.Send(conn.Bulk, f)

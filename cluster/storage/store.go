@@ -221,6 +221,13 @@ func (s *Store) Err() error { return s.guard.failure() }
 // WriteTimes returns how long recent log writes took.
 func (s *Store) WriteTimes() WriteTimes { return s.guard.times.read(time.Now()) }
 
+// Measure has wrote told how long each log write took, from now on. It must not block.
+func (s *Store) Measure(wrote func(took time.Duration)) {
+	s.guard.times.mu.Lock()
+	defer s.guard.times.mu.Unlock()
+	s.guard.times.wrote = wrote
+}
+
 // Abort lets every caller that waits for the disk go, with an error, and refuses all further writes: a member has to be able
 // to stop even if its disk hangs. A term that cannot be written is then reported as written, because raft would panic
 // otherwise; it is not relied upon, since without writes there is no vote and no entry.

@@ -25,6 +25,7 @@ type times struct {
 	ring    [timesKept]time.Duration
 	count   uint64
 	pending time.Time
+	wrote   func(took time.Duration) // told each; may be nil
 }
 
 func (t *times) begin(start time.Time) {
@@ -39,6 +40,9 @@ func (t *times) end(start, now time.Time) {
 	t.ring[t.count%timesKept] = now.Sub(start)
 	t.count++
 	t.pending = time.Time{}
+	if t.wrote != nil {
+		t.wrote(now.Sub(start))
+	}
 }
 
 func (t *times) read(now time.Time) WriteTimes {

@@ -88,6 +88,7 @@ func (m *member) openGroup(layer raft.StreamLayer, advertise string) error {
 		FSM:      fsm.New(m.applied),
 		Expect:   m.cfg.Cluster.BootstrapExpect,
 		Timeouts: m.timeouts(),
+		Wrote:    m.metrics.DiskWrite,
 		Logger:   m.log.Named("cluster"),
 	}
 	if m.parts.store != nil {

@@ -55,6 +55,7 @@ func (m *member) relayConfig() (relay.Config, error) {
 		Upstream:   upstream.Config{Peers: c.Upstream.Peers, PeerKey: key, Agent: agent, Dial: m.parts.dial},
 		DialSync:   m.dialSync(),
 		Observe:    m.journal.observe,
+		Meter:      m.metrics,
 		Logger:     m.log,
 	}, nil
 }

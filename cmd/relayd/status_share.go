@@ -16,6 +16,7 @@ func (m *member) share(ctx context.Context) error {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
 	var probed time.Time
+	var peers map[string]bool
 	for {
 		if now := time.Now(); now.Sub(probed) >= probeEvery || m.group.Status().Role == "leader" {
 			probed = now
@@ -27,6 +28,7 @@ func (m *member) share(ctx context.Context) error {
 				m.node.Share(ctx, body)
 			}
 			m.gauges(n, g)
+			peers = m.measurePeers(ctx, peers)
 			m.announce(localReplicas(n))
 		}
 		select {
@@ -47,6 +49,24 @@ func localReplicas(n relay.Status) (names []string) {
 		}
 	}
 	return names
+}
+
+// measurePeers sets the metrics of the members that tell of themselves straight to this one, and drops those of the others: a clock that was
+// off when a member was last heard would be off for ever. It returns who has been told.
+func (m *member) measurePeers(ctx context.Context, before map[string]bool) map[string]bool {
+	told := make(map[string]bool)
+	for _, n := range m.node.Notes(ctx) {
+		if n.Direct && n.RTT > 0 && time.Since(n.At) < staleAfter {
+			m.metrics.Peer(n.From, n.RTT, n.Clock)
+			told[n.From] = true
+		}
+	}
+	for name := range before {
+		if !told[name] {
+			m.metrics.PeerGone(name)
+		}
+	}
+	return told
 }
 
 // gauges sets the metrics that are not counted by the journal.

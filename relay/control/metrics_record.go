@@ -161,6 +161,15 @@ func (m *Metrics) Peer(name string, rtt, clockOffset time.Duration) {
 	m.clockOffset.set(name, clockOffset.Seconds())
 }
 
+// PeerGone drops what Peer has told of a member: it is not measured any more.
+func (m *Metrics) PeerGone(name string) {
+	if m == nil {
+		return
+	}
+	m.peerRTT.drop(name)
+	m.clockOffset.drop(name)
+}
+
 func (m *Metrics) setReady(ready bool) { m.ready.Set(number(ready)) }
 
 func number(b bool) float64 {

@@ -55,6 +55,15 @@ func (c children[T]) get(value string) T {
 	return next[value]
 }
 
+// forget drops a value: the next get creates its child anew.
+func (c children[T]) forget(value string) {
+	c.grow.Lock()
+	defer c.grow.Unlock()
+	next := maps.Clone(*c.resolved.Load())
+	delete(next, value)
+	c.resolved.Store(&next)
+}
+
 type counters struct{ children[prometheus.Counter] }
 
 type gauges struct {
@@ -62,7 +71,12 @@ type gauges struct {
 	vec *prometheus.GaugeVec
 }
 
-func (g gauges) set(value string, v float64)   { g.get(value).Set(v) }
+func (g gauges) set(value string, v float64) { g.get(value).Set(v) }
+func (g gauges) drop(value string) {
+	g.forget(value)
+	g.vec.DeleteLabelValues(value)
+}
+
 func (g gauges) set2(a, b string, v float64)   { g.vec.WithLabelValues(a, b).Set(v) }
 func (c counters) add(value string, n float64) { c.get(value).Add(n) }
 func opts(name, help string) prometheus.Opts {
