@@ -33,11 +33,11 @@ func (a api) StepDown(ctx context.Context, to string, timeout time.Duration) (co
 			Remedy: "add members (docs/operations.md), or stop it: nothing is lost outside our rounds",
 		}
 	}
+	if m.group.Status().Role != "leader" {
+		return a.askLeader(ctx, to, timeout)
+	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	if m.group.Status().Role != "leader" {
-		return a.askLeader(ctx, to)
-	}
 	before, _ := m.node.Status(ctx)
 	h, err := m.group.StepDown(ctx, to)
 	out := control.StepDown{From: h.From, To: h.To, TookMS: h.Took.Milliseconds()}

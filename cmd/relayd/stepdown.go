@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
@@ -25,6 +26,9 @@ const (
 	// callLimit bounds a request between members, in bytes and time.
 	callLimit     = 64 << 10
 	callTimeLimit = time.Minute
+	// answerTime is what the way of an answer takes: whoever has asked waits for so
+	// much longer than the leader tries.
+	answerTime = 500 * time.Millisecond
 )
 
 // measureGap waits until the successor has an upstream, and returns for how
@@ -66,7 +70,9 @@ type answer struct {
 }
 
 // askLeader passes a step-down on to the leader, over the members' own port.
-func (a api) askLeader(ctx context.Context, to string) (control.StepDown, error) {
+func (a api) askLeader(ctx context.Context, to string, timeout time.Duration) (control.StepDown, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout+answerTime)
+	defer cancel()
 	name, addr := a.m.leaderLink()
 	if name == "" {
 		return control.StepDown{}, noLeaderKnown()
@@ -78,11 +84,14 @@ func (a api) askLeader(ctx context.Context, to string) (control.StepDown, error)
 	defer nc.Close()
 	deadline, _ := ctx.Deadline()
 	_ = nc.SetDeadline(deadline)
-	if err := json.NewEncoder(nc).Encode(call{StepDown: to, Remaining: time.Until(deadline)}); err != nil {
+	if err := json.NewEncoder(nc).Encode(call{StepDown: to, Remaining: time.Until(deadline) - answerTime}); err != nil {
 		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
 	}
 	var got answer
 	if err := json.NewDecoder(io.LimitReader(nc, callLimit)).Decode(&got); err != nil {
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			err = context.DeadlineExceeded // which says that the outcome is not known
+		}
 		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
 	}
 	if got.Error != nil {
