@@ -53,6 +53,9 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 		extendWrite(w)
+		if r.ContentLength != 0 { // the server waits for a body before it answers, also for one that nobody reads
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(headerTimeout))
+		}
 		next.ServeHTTP(w, r)
 	})
 }
