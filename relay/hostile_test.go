@@ -619,7 +619,7 @@ func TestLargeTransactionsPileUp(t *testing.T) {
 		up := s.accept(base.id, base.id)
 		up.write(base.frame)
 		settle()
-		const size, count = 4 << 20, 100
+		const size, count = 4 << 20, 40
 		trx := make([]byte, 10, size)               // expiration, reference block
 		trx = append(trx, 0, 0, 0, 0, 1)            // limits, no context-free action, one action
 		trx = append(trx, make([]byte, 16)...)      // its account and name
