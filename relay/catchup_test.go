@@ -93,9 +93,9 @@ func TestFarBehindCatchesUp(t *testing.T) {
 	for _, perHost := range []int{1, 4} {
 		t.Run(fmt.Sprintf("connections per host=%d", perHost), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newArrivals()
+				a, m := newArrivals(), &tally{}
 				f := newFleet(t, fleetConfig{
-					relays: 1, mode: director.Votes, load: 1, history: 5200, maxPerHost: perHost,
+					relays: 1, mode: director.Votes, load: 1, history: 5200, maxPerHost: perHost, meter: m,
 					dials: [][]int{{0}, {0}}, events: a.event,
 				})
 				defer f.close()
@@ -121,6 +121,9 @@ func TestFarBehindCatchesUp(t *testing.T) {
 					v, _ := late.Node().View()
 					f.dump(during, 100)
 					t.Fatalf("the replica is at %d after %v", v.Head.Num(), took)
+				}
+				if got := m.fetched.Load(); got < 200 {
+					t.Errorf("%d blocks are counted as fetched, want at least 200", got)
 				}
 				time.Sleep(time.Second)
 				busy, n := a.delay("nodeos-b", f.net.Upstream(0).Blocks(), during)
@@ -388,7 +391,7 @@ func TestTakenForSyncing(t *testing.T) {
 		begin := time.Now()
 		f.members[0].kill()
 		f.appoint(f.members[1], 600*time.Millisecond)
-		time.Sleep(8 * time.Second)
+		time.Sleep(8 * time.Second) // fake time
 		if got := f.net.Report(); got.Missed > 0 || got.Double != 0 {
 			f.dump(begin, 60)
 			t.Errorf("report=%+v, want nothing missed", brief(got))
@@ -409,7 +412,7 @@ func TestFarBehindLongAfterTheUpstreamCame(t *testing.T) {
 		chain := map[uint32]script{prev.id.Num(): prev}
 		grow := func(n int) {
 			for range n {
-				time.Sleep(500 * time.Millisecond)
+				time.Sleep(500 * time.Millisecond) // fake time
 				prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
 				chain[prev.id.Num()] = prev
 				up.write(prev.frame)
@@ -454,7 +457,7 @@ func TestFarBehindAtANewFollowerBeforeSavanna(t *testing.T) {
 			rounds(3)
 			f.members[1].kill()
 			f.members[1].start()
-			time.Sleep(2 * time.Second)
+			time.Sleep(2 * time.Second) // fake time
 			began := time.Now()
 			if err := late.StartBehind(at); err != nil {
 				t.Fatal(err)
@@ -480,7 +483,7 @@ func TestFarBehindWhileFinalityStands(t *testing.T) {
 		up.write(prev.frame)
 		chain := map[uint32]script{prev.id.Num(): prev}
 		for range 600 {
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond) // fake time
 			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
 			chain[prev.id.Num()] = prev
 			up.write(prev.frame)
@@ -489,7 +492,7 @@ func TestFarBehindWhileFinalityStands(t *testing.T) {
 		r := s.dial("a", root, head)
 		told := 0
 		for i := range 80 {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(50 * time.Millisecond) // fake time
 			if i%10 == 0 {
 				prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
 				up.write(prev.frame)

@@ -113,7 +113,7 @@ func TestFirstBlockWaitsForTheGroup(t *testing.T) {
 			f.awaitSlot(0, time.Second)
 			begin, speaker := time.Now(), f.speaker()
 			f.group.stall(1300 * time.Millisecond)
-			time.Sleep(8 * time.Second)
+			time.Sleep(8 * time.Second) // fake time
 			if got := f.net.Report(); f.speaker() != speaker || got.Missed != 0 || f.count(relay.Missed) != 0 {
 				f.dump(begin, 60)
 				t.Fatalf("round %d: %s speaks, before it was %s; report=%+v", i, f.speaker().Name(), speaker.Name(), brief(got))
@@ -133,7 +133,7 @@ func TestMissedSlotsAreTold(t *testing.T) {
 			f.awaitSlot(2+2*i, 100*time.Millisecond)
 			victim := f.speaker()
 			victim.Kill()
-			time.Sleep(8 * time.Second)
+			time.Sleep(8 * time.Second) // fake time
 			f.startReplica(victim)
 		}
 		rounds(1)
@@ -149,8 +149,8 @@ func TestBlocksOnAPrivateForkAreLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, director.Votes, nil)
 		defer s.close()
-		first := (s.slot/director.RoundSlots + 1) * director.RoundSlots // of our round
-		at := func(slot wire.Slot) { time.Sleep(time.Until(slot.Time())) }
+		first := (s.slot/director.RoundSlots + 1) * director.RoundSlots    // of our round
+		at := func(slot wire.Slot) { time.Sleep(time.Until(slot.Time())) } // fake time
 		base := child(genesis(100), first-1, "bpb", 0, 0)
 		up := s.accept(base.id, base.id)
 		var r []*player

@@ -34,6 +34,7 @@ type fleet struct {
 	mode     director.Mode
 	// mayGiveUp: see fleetConfig.
 	mayGiveUp bool
+	meter     relay.Meter
 
 	mu      sync.Mutex
 	records []memberRecord
@@ -89,13 +90,14 @@ type fleetConfig struct {
 	quiet       bool
 	commit, lag time.Duration
 	events      func(simnet.Event)
+	meter       relay.Meter
 	// mayGiveUp: a leader may end by itself, when what it proposed was overtaken.
 	mayGiveUp bool
 }
 
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
-	f := &fleet{t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp, events: cfg.events}
+	f := &fleet{t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp, meter: cfg.meter, events: cfg.events}
 	f.mem.SetDefaultDelay(time.Millisecond)
 	if cfg.commit != 0 {
 		f.group.commit = cfg.commit
@@ -191,6 +193,7 @@ func (m *member) start() {
 		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.host.Dial},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
+		Meter:      f.meter,
 		Observe: func(r relay.Record) {
 			if r.Kind == relay.VoteUp {
 				return

@@ -317,7 +317,7 @@ func firstBlockIsALie(t *testing.T, height uint32) {
 	for i := range 60 {
 		b := child(prev.id, prev.slot+1, "bpb", 0, 0)
 		up.write(b.frame)
-		time.Sleep(500 * time.Millisecond)
+		time.Sleep(500 * time.Millisecond) // fake time
 		if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id {
 			healed++
 		} else if healed > 0 {
@@ -383,7 +383,7 @@ func TestFirstUpstreamLiesOn(t *testing.T) {
 						}
 					}
 					up.write(good.frame)
-					time.Sleep(500 * time.Millisecond)
+					time.Sleep(500 * time.Millisecond) // fake time
 					for i, p := range r {
 						p.send(&wire.Time{Xmt: time.Now().UnixNano()})
 						for _, id := range p.got() { // a nodeos hangs up on what is not of its chain
@@ -431,7 +431,7 @@ func TestGapLongAfterTheUpstreamCame(t *testing.T) {
 			if i != 200 {
 				up.write(b.frame)
 			}
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond) // fake time
 			if status, _ := s.node.Status(t.Context()); status.Tip.ID == b.id && i > 200 {
 				came++
 			}
@@ -451,12 +451,7 @@ func TestStrayBelowAStillChain(t *testing.T) {
 		prev := child(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(prev.id, prev.id)
 		up.write(prev.frame)
-		for range 20 {
-			time.Sleep(500 * time.Millisecond)
-			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
-			up.write(prev.frame)
-		}
-		settle()
+		prev = s.grow(up, prev, 20, 0)
 		s.dial("nodeos-a", prev.id, prev.id)
 		settle()
 		low := genesis(1)
@@ -465,7 +460,7 @@ func TestStrayBelowAStillChain(t *testing.T) {
 		up.send(&head) // else they are taken for what was asked for
 		for range 40 {
 			up.write(child(low, prev.slot, "bpb", 0, 0).frame)
-			time.Sleep(500 * time.Millisecond)
+			time.Sleep(500 * time.Millisecond) // fake time
 		}
 		if status, _ := s.node.Status(t.Context()); status.Tip.ID != prev.id || status.RingLen < 16 {
 			t.Errorf("at %d with %d blocks, want %d with all", status.Tip.ID.Num(), status.RingLen, prev.id.Num())
@@ -482,12 +477,7 @@ func TestIrreversibleBlockIsALie(t *testing.T) {
 		prev := child(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(prev.id, prev.id)
 		up.write(prev.frame)
-		settle()
-		for range 40 {
-			prev = child(prev.id, prev.slot+1, "bpb", 0, 0)
-			up.write(prev.frame)
-			time.Sleep(500 * time.Millisecond)
-		}
+		prev = s.grow(up, prev, 40, 0)
 		far := genesis(1 << 31)
 		h := greeting("up", up.id, far, far)
 		h.Generation = 2
@@ -520,7 +510,7 @@ func TestFutureBlockLeavesTheSchedule(t *testing.T) {
 		begin := (s.slot/12 + 2) * 12
 		prev := child(genesis(100), begin, "bpb", 0, 0)
 		up := s.accept(prev.id, prev.id)
-		time.Sleep(time.Until(begin.Time()))
+		time.Sleep(time.Until(begin.Time())) // fake time
 		up.write(prev.frame)
 		settle()
 		up.write(child(prev.id, 1<<31, "bpb", 9, 0).frame)
@@ -531,7 +521,7 @@ func TestFutureBlockLeavesTheSchedule(t *testing.T) {
 				producer = "bpa"
 			}
 			prev = child(prev.id, slot, producer, 0, 0)
-			time.Sleep(time.Until(slot.Time()))
+			time.Sleep(time.Until(slot.Time())) // fake time
 			up.write(prev.frame)
 		}
 		settle()
@@ -567,7 +557,7 @@ func TestClockSetBack(t *testing.T) {
 		up := s.accept(prev.id, prev.id)
 		play := func(from, to wire.Slot) {
 			for slot := from; slot < to; slot++ {
-				time.Sleep(time.Until(slot.Time()))
+				time.Sleep(time.Until(slot.Time())) // fake time
 				producer := "bpb"
 				if slot/12%2 == 1 {
 					producer = "bpa"
@@ -583,11 +573,11 @@ func TestClockSetBack(t *testing.T) {
 		}
 		play(begin+1, our-6)
 		clock.ahead.Store(int64(time.Hour))
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // fake time
 		clock.ahead.Store(0)
-		time.Sleep(time.Until((our - 1).Time()))
+		time.Sleep(time.Until((our - 1).Time())) // fake time
 		before := s.count(relay.Missed)
-		time.Sleep(14 * wire.SlotInterval)
+		time.Sleep(14 * wire.SlotInterval) // fake time
 		settle()
 		if n := s.count(relay.Missed) - before; n != 12 {
 			t.Errorf("%d slots of our round are missed, want all 12", n)
@@ -608,6 +598,25 @@ func (c *stalled) SlotAt(t time.Time) wire.Slot {
 	return c.SystemClock.SlotAt(t)
 }
 
+// transaction returns the body of a transaction message of about size bytes. Its last
+// bytes but one can be changed.
+func transaction(t *testing.T, size int) []byte {
+	t.Helper()
+	trx := make([]byte, 10, size)                    // expiration, reference block
+	trx = append(trx, 0, 0, 0, 0, 1)                 // limits, no context-free action, one action
+	trx = append(trx, make([]byte, 16)...)           // its account and name
+	trx = append(trx, 0)                             // no authorization
+	trx = binary.AppendUvarint(trx, uint64(size-64)) // its data
+	trx = append(trx, make([]byte, size-64)...)
+	trx = append(trx, 0) // no extensions
+	body := binary.AppendUvarint([]byte{0, 0, 0}, uint64(len(trx)))
+	body = append(body, trx...)
+	if err := wire.CheckTransaction(body); err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
 // Transactions of several megabytes that come faster than they are handled are
 // dropped, and take no more memory than the inbox may.
 func TestLargeTransactionsPileUp(t *testing.T) {
@@ -620,18 +629,7 @@ func TestLargeTransactionsPileUp(t *testing.T) {
 		up.write(base.frame)
 		settle()
 		const size, count = 4 << 20, 40
-		trx := make([]byte, 10, size)               // expiration, reference block
-		trx = append(trx, 0, 0, 0, 0, 1)            // limits, no context-free action, one action
-		trx = append(trx, make([]byte, 16)...)      // its account and name
-		trx = append(trx, 0)                        // no authorization
-		trx = binary.AppendUvarint(trx, size-64)    // its data
-		trx = append(trx, make([]byte, size-64)...) //
-		trx = append(trx, 0)                        // no extensions
-		body := binary.AppendUvarint([]byte{0, 0, 0}, uint64(len(trx)))
-		body = append(body, trx...)
-		if err := wire.CheckTransaction(body); err != nil {
-			t.Fatal(err)
-		}
+		body := transaction(t, size)
 		used := func() uint64 {
 			var m runtime.MemStats
 			runtime.GC()

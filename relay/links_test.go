@@ -126,7 +126,7 @@ func TestFollowersComeFirst(t *testing.T) {
 			m.kill()
 		}
 		for i := range f.net.Addrs() {
-			f.mem.CutBoth("r1", fmt.Sprintf("up-%d", i+1))
+			f.mem.CutBoth("r1", upName(i))
 		}
 		for _, m := range f.members {
 			m.start()
@@ -160,14 +160,7 @@ func TestFollowerThatLacksMuch(t *testing.T) {
 		prev := child(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(prev.id, prev.id)
 		up.write(prev.frame)
-		grow := func(n int) {
-			for range n {
-				prev = child(prev.id, prev.slot+1, "bpb", 0, 1<<20)
-				up.write(prev.frame)
-				time.Sleep(500 * time.Millisecond)
-			}
-		}
-		grow(60)
+		prev = s.grow(up, prev, 60, 1<<20)
 		ln, err := s.mem.Host("relay").Listen("relay:8300")
 		if err != nil {
 			t.Fatal(err)
@@ -183,13 +176,11 @@ func TestFollowerThatLacksMuch(t *testing.T) {
 		}
 		ended := make(chan error, 1)
 		go func() { ended <- s.node.ServeLink(s.ctx, "r2", served) }()
-		follower := &player{t: t, name: "r2", nc: nc, done: make(chan struct{})}
-		s.players = append(s.players, follower)
-		go follower.read()
+		follower := s.meet("r2", nc)
 		hello := wire.RawFrame(64, append([]byte{1}, make([]byte, 32)...)) // version 1, no tip
 		follower.write(hello.Bytes())
 		hello.Release()
-		grow(4)
+		prev = s.grow(up, prev, 4, 1<<20)
 		if !follower.has(prev.id) || len(follower.got()) < 48 {
 			t.Errorf("the follower got %d blocks, the last one: %v; its link ended: %v", len(follower.got()), follower.has(prev.id), follower.gone())
 		}
@@ -207,11 +198,7 @@ func TestFollowerWithLargeBlocksIntroducesItself(t *testing.T) {
 		prev := child(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(prev.id, prev.id)
 		up.write(prev.frame)
-		for range 60 {
-			prev = child(prev.id, prev.slot+1, "bpb", 0, 1<<20)
-			up.write(prev.frame)
-			time.Sleep(500 * time.Millisecond)
-		}
+		prev = s.grow(up, prev, 60, 1<<20)
 		s.stopLead()
 		<-s.led
 		s.led <- nil // for close
@@ -230,9 +217,7 @@ func TestFollowerWithLargeBlocksIntroducesItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		leader := &player{t: t, name: "r1", nc: taken, done: make(chan struct{})}
-		s.players = append(s.players, leader)
-		go leader.read()
+		leader := s.meet("r1", taken)
 		settle()
 		if !leader.has(prev.id) || leader.gone() != nil {
 			t.Errorf("the leader got %d blocks, the last one: %v; the link ended: %v", len(leader.got()), leader.has(prev.id), leader.gone())

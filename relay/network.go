@@ -107,11 +107,11 @@ func (h *hub) borneOut(e *ring.Entry) (found bool) {
 	return found
 }
 
-// aheadOfTime is how far a block may be ahead of our clock for the schedule to be
+// AheadOfTime is how far a block may be ahead of our clock for the schedule to be
 // learned from it, in slots: the schedule takes nothing older than what it has
 // learned, and one block of a far future would be the last. nodeos takes none that
 // is more than 14 slots ahead (p2p notes, trap 15).
-const aheadOfTime = 2 * director.RoundSlots
+const AheadOfTime = 2 * director.RoundSlots
 
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
@@ -122,7 +122,7 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	}
 	h.vouchedFor(e)
 	h.follow(e)
-	if e.Block.Slot <= h.clock.SlotAt(h.moved)+aheadOfTime {
+	if e.Block.Slot <= h.clock.SlotAt(h.moved)+AheadOfTime {
 		h.sched.Observe(e.Block.Slot, e.Block.Producer)
 	}
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})

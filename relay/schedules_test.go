@@ -281,7 +281,7 @@ func (s *schedule) step() {
 	case 9:
 		kind = "cut-upstreams"
 		s.note("cut %s from up-%d", m.name, up+1)
-		s.mem.CutBoth(m.name, fmt.Sprintf("up-%d", up+1))
+		s.mem.CutBoth(m.name, upName(up))
 	case 10:
 		kind = "upstream-lag"
 		d := s.upTo(3 * time.Second)

@@ -165,10 +165,28 @@ func (s *stage) dial(name string, root, head wire.ID) *player {
 	return s.play(name, nc, root, head)
 }
 
-func (s *stage) play(name string, nc net.Conn, root, head wire.ID) *player {
+// meet plays a peer that says nothing by itself.
+func (s *stage) meet(name string, nc net.Conn) *player {
 	p := &player{t: s.t, name: name, nc: nc, id: sha256.Sum256([]byte(name)), done: make(chan struct{})}
 	s.players = append(s.players, p)
 	go p.read()
+	return p
+}
+
+// grow has the upstream tell n blocks of the network on top of prev, of at least
+// size bytes, one a slot, and returns the last.
+func (s *stage) grow(up *player, prev script, n, size int) script {
+	for range n {
+		time.Sleep(wire.SlotInterval) // fake time
+		prev = child(prev.id, prev.slot+1, "bpb", 0, size)
+		up.write(prev.frame)
+	}
+	settle()
+	return prev
+}
+
+func (s *stage) play(name string, nc net.Conn, root, head wire.ID) *player {
+	p := s.meet(name, nc)
 	h := greeting(name, p.id, root, head)
 	p.send(&h)
 	return p

@@ -1,7 +1,6 @@
 package relay_test
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/thinrelay/thinrelay/fsm"
@@ -193,7 +192,7 @@ func (w *storm) amid() {
 // divide takes an upstream from each relay, and lets the upstreams lag.
 func (w *storm) divide() {
 	for _, m := range w.members {
-		w.mem.CutBoth(m.name, fmt.Sprintf("up-%d", 1+w.rng.IntN(len(w.net.Addrs()))))
+		w.mem.CutBoth(m.name, upName(w.rng.IntN(len(w.net.Addrs()))))
 	}
 	for i := range w.net.Addrs() {
 		w.net.Upstream(i).Lag(between(w.rng, 200*time.Millisecond, 3*time.Second))

@@ -31,7 +31,7 @@ func TestMetricsAreMeasured(t *testing.T) {
 		g := newSimGroup(t, 1)
 		defer g.close()
 		g.speaks("at the start")
-		time.Sleep(10 * time.Second)
+		time.Sleep(10 * time.Second) // fake time
 		leader, _ := g.leader()
 		for _, line := range []string{"thinrelay_disk_write_seconds_count", `thinrelay_transactions_total{direction="down"}`} {
 			if v, _ := g.metric(leader, line); v == 0 {
@@ -52,7 +52,7 @@ func TestMetricsAreMeasured(t *testing.T) {
 			}
 		}
 		g.kill(gone)
-		time.Sleep(5 * time.Second)
+		time.Sleep(5 * time.Second) // fake time
 		if _, ok := g.metric(leader, `thinrelay_clock_offset_seconds{peer="`+gone+`"}`); ok {
 			t.Errorf("the clock of %s is told after its end", gone)
 		}

@@ -18,15 +18,11 @@ type round struct {
 	slots    [director.RoundSlots]control.Slot
 }
 
-// aheadOfTime is how far ahead of our clock a slot may be, in slots: nothing older
-// is taken than the last round, so one block of a far future would be the last.
-const aheadOfTime = 2 * director.RoundSlots
-
 // at returns the slot's place, after turning to its round; nil for an older one,
-// and for one of the far future. A round that is of the far future itself, since
-// the clock was set back, is given up.
+// and for one of the far future, after which all would be older. A round that is
+// of the far future itself, since the clock was set back, is given up.
 func (r *round) at(s wire.Slot, at time.Time, clock relay.Clock) *control.Slot {
-	number, last := uint32(s)/director.RoundSlots, uint32(clock.SlotAt(at)+aheadOfTime)/director.RoundSlots
+	number, last := uint32(s)/director.RoundSlots, uint32(clock.SlotAt(at)+relay.AheadOfTime)/director.RoundSlots
 	if number > last || r.known && number < r.number && r.number <= last {
 		return nil
 	}

@@ -164,7 +164,7 @@ func TestAgain(t *testing.T) {
 		if after.Head.ID != before.Head.ID {
 			t.Errorf("its head is %s, want %s as before", after.Head, before.Head)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // fake time
 		if got, want := w.Report().Double, 1; got != want {
 			t.Errorf("%d heights with two blocks, want %d", got, want)
 		}
