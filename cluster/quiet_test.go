@@ -42,26 +42,33 @@ func (l *closing) Close() error {
 	return err
 }
 
-// A member that is stopped in order logs no error: there is nothing for anybody to do.
+// A member that is stopped in order logs no error: there is nothing for anybody to do. The others are alive: a leader tells of one that
+// is not, and should.
 func TestStopLogsNoError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, "a", "b", "c")
-		defer w.close()
-		logs := map[string]*bytes.Buffer{}
-		w.tune = func(c *cluster.Config) {
-			logs[c.Node] = &bytes.Buffer{}
-			c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Error})
-			c.Layer = &closing{StreamLayer: c.Layer}
-		}
-		w.startAll()
-		for _, m := range []*member{w.followers(w.leader())[0], w.leader()} {
-			if err := m.quit(); err != nil {
-				t.Errorf("%s: run: %v", m.name, err)
-			}
-			synctest.Wait()
-			if got := strings.TrimSpace(logs[m.name].String()); got != "" {
-				t.Errorf("%s logged, when it was stopped:\n%s", m.name, got)
-			}
-		}
-	})
+	for name, pick := range map[string]func(w *world) *member{
+		"follower": func(w *world) *member { return w.followers(w.leader())[0] },
+		"leader":   (*world).leader,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "a", "b", "c")
+				defer w.close()
+				logs := map[string]*bytes.Buffer{}
+				w.tune = func(c *cluster.Config) {
+					logs[c.Node] = &bytes.Buffer{}
+					c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Error})
+					c.Layer = &closing{StreamLayer: c.Layer}
+				}
+				w.startAll()
+				m := pick(w)
+				if err := m.quit(); err != nil {
+					t.Errorf("%s: run: %v", m.name, err)
+				}
+				synctest.Wait()
+				if got := strings.TrimSpace(logs[m.name].String()); got != "" {
+					t.Errorf("%s logged, when it was stopped:\n%s", m.name, got)
+				}
+			})
+		})
+	}
 }
