@@ -48,7 +48,7 @@ const (
 	codeWelcome Code = 0
 	CodeVersion Code = 1 // this relay speaks another version of the link
 	CodePurpose Code = 2 // this relay does not know the purpose
-	CodeBusy    Code = 3 // the member has too many streams open here
+	CodeBusy    Code = 3 // the member has too many streams of this purpose open here
 )
 
 // ErrNotLink is returned when the other side does not speak this protocol.
@@ -71,7 +71,7 @@ func (e *RefusedError) Error() string {
 	case CodePurpose:
 		return fmt.Sprintf("%s does not know this kind of stream: upgrade it", e.Member)
 	case CodeBusy:
-		return fmt.Sprintf("%s has too many streams open from this relay", e.Member)
+		return fmt.Sprintf("%s has too many streams of this kind open from this relay", e.Member)
 	}
 	return fmt.Sprintf("%s refused the stream with code %d", e.Member, e.Code)
 }

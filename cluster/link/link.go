@@ -59,8 +59,8 @@ type Config struct {
 	// itself, and at once no new stream could be opened. It must not block.
 	Gone func(name string)
 
-	// MaxStreams bounds the streams one member may have open here, of all purposes. Its feed is taken in any case, and ends
-	// the one before. Default 16.
+	// MaxStreams bounds the streams of one purpose that one member may have open here: its replicas' fetches leave room for an
+	// operator's call. Its feed is taken in any case, and ends the one before. Default 16.
 	MaxStreams int
 }
 

@@ -16,7 +16,7 @@ type Handler func(ctx context.Context, name string, purpose Purpose, conn net.Co
 // returns nil when ctx has ended.
 func (l *Link) Serve(ctx context.Context, handle Handler) error {
 	streamCtx, cancel := context.WithCancel(ctx)
-	s := &server{link: l, handle: handle, streams: make(map[string]int), feeds: make(map[string]*stream)}
+	s := &server{link: l, handle: handle, streams: make(map[kind]int), feeds: make(map[string]*stream)}
 	defer s.wg.Wait()
 	defer cancel()
 	for {
@@ -37,8 +37,13 @@ type server struct {
 	wg     sync.WaitGroup
 
 	mu      sync.Mutex
-	streams map[string]int // open ones of each member
+	streams map[kind]int // open ones of each member and purpose
 	feeds   map[string]*stream
+}
+
+type kind struct {
+	member  string
+	purpose Purpose
 }
 
 type stream struct {
@@ -54,9 +59,8 @@ func (s *server) serve(ctx context.Context, conn net.Conn, name string) {
 		release()
 		_ = conn.Close()
 	}()
-	room := s.enter(name)
-	defer s.leave(name)
-	purpose, err := s.greet(conn, room)
+	purpose, leave, err := s.greet(conn, name)
+	defer leave()
 	if err != nil {
 		if ctx.Err() == nil {
 			if ok, skipped := s.link.quiet.Allow(name + err.Error()); ok {
@@ -75,45 +79,48 @@ func (s *server) serve(ctx context.Context, conn net.Conn, name string) {
 	s.link.log.Debug("stream ended", "member", name, "purpose", purpose, "error", err)
 }
 
-func (s *server) enter(name string) (room bool) {
+// enter counts a stream, and says whether there was room for it.
+func (s *server) enter(k kind) (room bool, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.streams[name]++
-	return s.streams[name] <= s.link.cfg.MaxStreams
-}
-
-func (s *server) leave(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.streams[name]--; s.streams[name] == 0 {
-		delete(s.streams, name)
+	s.streams[k]++
+	return s.streams[k] <= s.link.cfg.MaxStreams || k.purpose == Feed, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.streams[k]--; s.streams[k] == 0 {
+			delete(s.streams, k)
+		}
 	}
 }
 
-// greet reads the hello and answers it.
-func (s *server) greet(conn net.Conn, room bool) (Purpose, error) {
+// greet reads the hello and answers it. What it returns as leave is to be called when the stream is over, in any case.
+func (s *server) greet(conn net.Conn, name string) (_ Purpose, leave func(), _ error) {
+	leave = func() {}
 	if err := conn.SetDeadline(time.Now().Add(s.link.cfg.HelloTimeout)); err != nil {
-		return 0, err
+		return 0, leave, err
 	}
 	var hello [helloSize]byte
 	if _, err := io.ReadFull(conn, hello[:]); err != nil {
-		return 0, fmt.Errorf("read hello: %w", err)
+		return 0, leave, fmt.Errorf("read hello: %w", err)
 	}
 	purpose, code, err := parseHello(hello[:])
 	if err != nil {
-		return 0, err
+		return 0, leave, err
 	}
-	if code == codeWelcome && !room && purpose != Feed { // of which there is one, whatever replicas there fetch
-		code = CodeBusy
+	if code == codeWelcome {
+		var room bool
+		if room, leave = s.enter(kind{name, purpose}); !room {
+			code = CodeBusy
+		}
 	}
 	if _, err := conn.Write(appendAnswer(nil, code)); err != nil {
-		return 0, fmt.Errorf("answer hello: %w", err)
+		return 0, leave, fmt.Errorf("answer hello: %w", err)
 	}
 	if code != codeWelcome {
 		linger(conn)
-		return 0, &RefusedError{Member: "this relay", Code: code}
+		return 0, leave, &RefusedError{Member: "this relay", Code: code}
 	}
-	return purpose, conn.SetDeadline(time.Time{})
+	return purpose, leave, conn.SetDeadline(time.Time{})
 }
 
 // linger reads what the refused side has sent already: closing over unread bytes would reset the connection, and the

@@ -118,10 +118,12 @@ func TestRefusedStreams(t *testing.T) {
 			synctest.Wait()
 		}
 		refused(mustOpen(t, dial, "b", link.Sync), link.CodeBusy)
-		defer mustOpen(t, dial, "b", link.Feed).Close() // there is always room for the feed
-		synctest.Wait()
-		if handled.Load() != 3 {
-			t.Error("the feed was refused for the fetches of the same member")
+		for i, p := range []link.Purpose{link.Feed, link.Call} {
+			defer mustOpen(t, dial, "b", p).Close()
+			synctest.Wait()
+			if got, want := handled.Load(), int32(3+i); got != want {
+				t.Errorf("a %s was refused for the fetches of the same member", p)
+			}
 		}
 
 		raw, err := n.Host("c").Dial(t.Context(), "b:1")
@@ -150,7 +152,7 @@ func TestRefusedStreams(t *testing.T) {
 			raw.Close()
 		}
 		stop()
-		if got, want := handled.Load(), int32(3); got != want {
+		if got, want := handled.Load(), int32(4); got != want {
 			t.Errorf("%d streams reached the handler, want %d", got, want)
 		}
 		if got, want := bytes.Count(logs.Bytes(), []byte("refused a stream")), 5; got != want {
