@@ -82,13 +82,14 @@ func (n *node) currentTimeouts() Timeouts {
 
 // startNode starts Raft.
 func (g *Group) startNode(t Timeouts) (*node, error) {
+	log := newRaftLog(g.log)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream:  &layer{StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, log: g.log},
 		MaxPool: maxPool,
 		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).
 		MaxRPCsInFlight: 1,
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
-		Logger:          g.log.Named("raft"),
+		Logger:          log,
 	})
 	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Beside), timeouts: t}
 	c := raft.DefaultConfig()
@@ -100,7 +101,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	c.ShutdownOnRemove = false
 	c.PreVoteDisabled = false
 	c.NoLegacyTelemetry = true
-	c.Logger = g.log.Named("raft")
+	c.Logger = log
 	var err error
 	n.raft, err = raft.NewRaft(c, g.cfg.FSM, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -71,4 +72,32 @@ func TestStopLogsNoError(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Members that are down for minutes are told of, again and again, but not with every call that fails.
+func TestDeadMembersDoNotFloodTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		defer w.close()
+		logs := map[string]*bytes.Buffer{}
+		w.tune = func(c *cluster.Config) {
+			logs[c.Node] = &bytes.Buffer{}
+			c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Info})
+		}
+		w.startAll()
+		leader := w.leader()
+		log := logs[leader.name]
+		for i, gone := range w.followers(leader) { // with the second one the quorum is gone
+			gone.kill()
+			most := 50 * (i + 1)
+			log.Reset()
+			time.Sleep(2 * time.Minute) // fake time
+			synctest.Wait()
+			told, lines := strings.Count(log.String(), gone.name+"-"), strings.Count(log.String(), "\n")
+			if told < 2 || lines > most {
+				t.Errorf("%d dead, for two minutes: %d lines, %d of them with its name, want 2 or more, and %d lines at most:\n%s",
+					i+1, lines, told, most, log)
+			}
+		}
+	})
 }
