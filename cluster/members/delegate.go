@@ -72,12 +72,25 @@ func (m *Members) NotifyLeave(n *memberlist.Node) {
 	m.set(n, state)
 }
 
-// NotifyConflict implements memberlist.ConflictDelegate.
+// NotifyConflict implements memberlist.ConflictDelegate. A member with the same log that is heard from another address has moved, as a
+// container does that is connected again: memberlist takes it for the member some ten seconds after the old address was given up.
 func (m *Members) NotifyConflict(existing, other *memberlist.Node) {
-	if ok, skipped := m.quiet.Allow("conflict " + existing.Name); ok {
-		m.log.Error("two relays use one name: give each its own cluster node name",
-			"name", existing.Name, "address", existing.Address(), "other", other.Address(), "skipped", skipped)
+	log, what, key := m.log.Error, "two relays use one name: give each its own cluster node name", "conflict "
+	if id := raftID(existing); id != "" && id == raftID(other) {
+		log, what, key = m.log.Warn, "a member is heard from another address: it has moved, or its data_dir was copied", "moved "
 	}
+	if ok, skipped := m.quiet.Allow(key + existing.Name); ok {
+		log(what, "name", existing.Name, "address", existing.Address(), "other", other.Address(), "skipped", skipped)
+	}
+}
+
+// raftID is the log that a node says it has; empty where it says nothing.
+func raftID(n *memberlist.Node) string {
+	meta, err := DecodeMeta(n.Meta)
+	if err != nil {
+		return ""
+	}
+	return meta.RaftID
 }
 
 // AckPayload implements memberlist.PingDelegate.

@@ -379,6 +379,21 @@ func waitCount(n *node, text string, count int) {
 	}
 }
 
+// Two relays with one name are an error; one that has moved is not told to change its name.
+func TestOneNameAtTwoAddresses(t *testing.T) {
+	n := start(t, keyFile(t), "a", nil)
+	node := func(raftID, ip string) *memberlist.Node {
+		return &memberlist.Node{Name: "b", Addr: net.ParseIP(ip), Port: 7946, Meta: members.Meta{RaftID: raftID}.Encode(members.MaxMeta)}
+	}
+	n.NotifyConflict(node("b-1", "10.0.0.1"), node("b-1", "10.0.0.2"))
+	n.logged("[WARN]  a member is heard from another address")
+	if got, unwanted := n.logs.String(), "one name"; strings.Contains(got, unwanted) {
+		t.Errorf("a member has moved, and the log says %q:\n%s", unwanted, got)
+	}
+	n.NotifyConflict(node("b-1", "10.0.0.1"), node("b-2", "10.0.0.2"))
+	n.logged("[ERROR] two relays use one name")
+}
+
 func TestOpenSaysWhatIsWrong(t *testing.T) {
 	key := keyFile(t)
 	for name, tt := range map[string]struct {
