@@ -244,8 +244,23 @@ func (h *hub) onApplied() {
 
 // decide marks what the mark names, and its ancestors, as decided: the group
 // has agreed on them, so they may be sent to any upstream at any time.
-func (h *hub) decide() {
-	e := h.ring.Get(wire.ID(h.gate.State().Mark.Last))
+func (h *hub) decide() { h.decideUpTo(h.ring.Get(wire.ID(h.gate.State().Mark.Last))) }
+
+// decideLate is decide for a block that comes after the mark that names it, or a block
+// that builds on it: what the mark was moved on by the leader before travels faster
+// than the block, and a follower may be the only one to have it.
+func (h *hub) decideLate(e *ring.Entry) {
+	late := e.Block.ID == wire.ID(h.gate.State().Mark.Last)
+	h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
+		late = late || child.Decided && child.Block.Previous == e.Block.ID
+		return !late
+	})
+	if late {
+		h.decideUpTo(e)
+	}
+}
+
+func (h *hub) decideUpTo(e *ring.Entry) {
 	for ; e != nil && !e.Decided; e = h.ring.Parent(e) {
 		e.Decided = true
 		if !e.Network {

@@ -46,6 +46,7 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 	}
 	e.Origins = append(e.Origins, o)
 	h.dir.Forgive(o.ID)
+	h.decideLate(e)
 	h.take(e, o, at)
 }
 
