@@ -59,6 +59,7 @@ type keptVote struct {
 // votes is the state of the vote gate.
 type votes struct {
 	seen   *dedup.Window[voteID]
+	exact  *dedup.Window[[32]byte] // the same to the byte: see onOurVote
 	keys   *dedup.Monotony[[32]byte, ballot]
 	recent [replayed]keptVote // votes of others, a ring
 	next   int
@@ -68,9 +69,10 @@ type votes struct {
 
 func newVotes() *votes {
 	return &votes{
-		seen: dedup.NewWindow[voteID](voteWindow),
-		keys: dedup.NewMonotony[[32]byte, ballot](finalizers),
-		held: make([]heldVote, 0, heldVotes),
+		seen:  dedup.NewWindow[voteID](voteWindow),
+		exact: dedup.NewWindow[[32]byte](voteWindow),
+		keys:  dedup.NewMonotony[[32]byte, ballot](finalizers),
+		held:  make([]heldVote, 0, heldVotes),
 	}
 }
 
@@ -81,6 +83,7 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 	if !ok {
 		return
 	}
+	h.votes.exact.Add(wire.VoteKey(f.Body()))
 	if !h.votes.seen.Add(id) {
 		h.votes.again(f, id, from.teller)
 		return
@@ -105,7 +108,9 @@ func (h *hub) hearsVotes(r *replica) bool {
 }
 
 // onOurVote takes a vote by a replica or finalizer node of ours. The leader
-// judges it; a follower passes it on.
+// judges it; a follower passes it on. What a replica has heard of others it may tell
+// as well, to another relay: that is dropped for being the same to the byte, since an
+// upstream can make up a vote in our name, but not the signature.
 func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
 	if h.lead == nil {
 		h.creditVoted(f)
@@ -113,9 +118,10 @@ func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
 		return
 	}
 	id, ok := parseVote(f)
-	if !ok || !h.votes.seen.Add(id) {
+	if !ok || !h.votes.exact.Add(wire.VoteKey(f.Body())) {
 		return
 	}
+	h.votes.seen.Add(id) // when the network tells it, it is not by others
 	if e := h.ring.Get(id.block); e == nil || !e.Public {
 		if len(h.votes.held) < heldVotes {
 			h.votes.held = append(h.votes.held, heldVote{f.Retain(), id, source, now.Add(holdVote)})

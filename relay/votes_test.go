@@ -8,6 +8,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // ballots is a stage with an upstream, two replicas and an observer, where
@@ -198,6 +199,35 @@ func TestReplicasThatIgnoreTheGate(t *testing.T) {
 		}
 		if got.SignedExtra == 0 {
 			t.Error("nobody signed beside the active replica: the test proves nothing")
+		}
+	})
+}
+
+// An upstream makes up a vote in our finalizer's name before that has voted: ours goes
+// up all the same, and what another relay's echo of it is stays an echo.
+func TestVoteInOurNameSilencesNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		next := child(v.base.id, v.slot+1, "bpb", 0, 0)
+		v.up.write(next.frame)
+		v.up.send(&wire.Vote{Block: next.id, Strong: true, Key: [96]byte{9}, Sig: [192]byte{0xff}})
+		settle()
+		before := v.b.votesFor(next.id)
+		v.fin.vote(9, next.id)
+		settle()
+		if got := v.up.votesFor(next.id); got != 1 {
+			t.Errorf("the upstream got our vote %d times, want once", got)
+		}
+		if got := v.b.votesFor(next.id) - before; got != 1 {
+			t.Errorf("the standby got our vote %d times, want once", got)
+		}
+		v.up.vote(8, next.id)
+		settle()
+		v.a.vote(8, next.id) // the active replica tells what it heard of others to another relay
+		settle()
+		if v.up.votesFor(next.id) != 1 || v.b.votesFor(next.id)-before != 1 {
+			t.Errorf("a vote of others, told again by a replica, went to the upstream or the standby")
 		}
 	})
 }
