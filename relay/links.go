@@ -329,6 +329,7 @@ func (h *hub) onLinkVote(k *link, e *event) {
 	case source == wire.ID{} && k.l.up:
 		h.onOthersVote(e.frame, &k.peer)
 	case source != wire.ID{} && k.l.up:
+		h.witness(e.frame)
 		h.spreadOurVote(e.frame, source)
 	case source != wire.ID{} && h.lead != nil:
 		// Who does not lead passes nothing on that came over a link: two

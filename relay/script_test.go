@@ -250,6 +250,13 @@ func (p *player) send(m wire.Message) {
 	p.write(f.Bytes())
 }
 
+// feed sends a message of the feed between relays.
+func (p *player) feed(t wire.Type, body []byte) {
+	f := wire.RawFrame(t, body)
+	defer f.Release()
+	p.write(f.Bytes())
+}
+
 // vote sends a vote of a finalizer.
 func (p *player) vote(finalizer byte, block wire.ID) {
 	p.send(&wire.Vote{Block: block, Strong: true, Key: [96]byte{finalizer}})

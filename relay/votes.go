@@ -167,6 +167,19 @@ func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
 	}
 }
 
+// witness remembers a vote of ours that the leader has cast: should this relay lead
+// next, its finalizer key has voted.
+func (h *hub) witness(f *wire.Frame) {
+	id, ok := parseVote(f)
+	if !ok || !h.votes.exact.Add(wire.VoteKey(f.Body())) {
+		return
+	}
+	h.votes.seen.Add(id)
+	if e := h.ring.Get(id.block); e != nil {
+		h.votes.keys.Judge(id.finalizer, uint32(e.Block.Slot), id.ballot)
+	}
+}
+
 // spreadOurVote gives a vote of ours to this relay's other replicas.
 func (h *hub) spreadOurVote(f *wire.Frame, source wire.ID) {
 	for _, r := range h.replicaSet {

@@ -231,3 +231,65 @@ func TestVoteInOurNameSilencesNobody(t *testing.T) {
 		}
 	})
 }
+
+// A leader's follower holds later votes against those that the leader has cast, once
+// it leads: the key has voted already.
+func TestVoteConflictAfterATakeover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Votes, nil)
+		defer s.close()
+		s.stopLead()
+		<-s.led
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		left, right := child(base.id, s.slot+1, "bpb", 1, 0), child(base.id, s.slot+1, "bpb", 2, 0)
+		a := s.dial("nodeos-a", base.id, base.id)
+		ln, err := s.mem.Host("r1").Listen("r1:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		nc, err := s.mem.Host("relay").Dial(s.ctx, "r1:8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- s.node.FollowLink(s.ctx, "r1", nc) }()
+		taken, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		leader := s.meet("r1", taken)
+		for _, b := range []script{base, left, right} {
+			leader.feed(67, append(append(append([]byte(nil), b.id[:]...), make([]byte, 32)...), 1<<4|1<<5)) // origin: the network
+			leader.write(b.frame)
+		}
+		source := genesis(7)
+		leader.feed(68, source[:]) // the next vote is ours
+		leader.vote(7, left.id)
+		settle()
+		leader.close()
+		<-ended
+
+		s.lead()
+		up := s.accept(base.id, base.id)
+		settle()
+		if up.gone() != nil { // dialled by the leadership that is over
+			up = s.accept(base.id, base.id)
+			settle()
+		}
+		for _, b := range []script{base, left, right} {
+			up.write(b.frame)
+		}
+		settle()
+		a.vote(7, right.id)
+		settle()
+		if got, told := up.votesFor(right.id), s.count(relay.VoteConflict); got != 0 || told != 1 {
+			t.Errorf("the upstream got the second vote %d times, and %d conflicts were reported, want 0 and 1", got, told)
+		}
+		a.vote(7, left.id) // the first, by another way
+		settle()
+		if told := s.count(relay.VoteConflict); told != 1 {
+			t.Errorf("%d conflicts reported, want 1: the vote that was cast is none", told)
+		}
+	})
+}
