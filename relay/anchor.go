@@ -12,12 +12,16 @@ import (
 // takes to be fetched from the next upstream when the first one stalls.
 const strandedFor = 20
 
+// upheldFor is how long one upstream's silence counts against what another one tells,
+// in slots: longer than several producers in a row miss their rounds.
+const upheldFor = 120
+
 // watchAnchor begins the ring anew when the network goes on somewhere else: the
 // first block of an empty ring is believed without its parent, and where that
 // was a lie, or where a gap can be got from nobody, nothing would ever link.
 // Blocks beside the span of the ring are no reason where a replica of ours is on
 // its chain, or an upstream that is far behind could have the ring cleared while
-// the network stands still.
+// the network stands still; nor are others as long as the chain here is upheld.
 func (h *hub) watchAnchor(now time.Time) {
 	tip := h.ring.Tip()
 	still := now.Sub(h.moved) >= strandedFor*h.cfg.SlotLength
@@ -29,7 +33,7 @@ func (h *hub) watchAnchor(now time.Time) {
 		return
 	case h.disputed(tip, now):
 		h.shunned = tip.Teller
-	case !still:
+	case !still, h.upheld(tip, nil, now):
 		return
 	case !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()):
 		return
@@ -63,6 +67,22 @@ func (h *hub) disputed(tip *ring.Entry, now time.Time) bool {
 		h.doubted = now
 	}
 	return !h.doubted.IsZero() && now.Sub(h.doubted) >= strandedFor*h.cfg.SlotLength
+}
+
+// upheld reports whether the chain here may well be all there is although an upstream
+// tells of another: a replica is on it, and another upstream has its tip and tells of
+// nothing else. While the network stands still, before our round perhaps, one alone
+// could have the ring cleared otherwise, and what our blocks build on with it.
+func (h *hub) upheld(tip *ring.Entry, against *upPeer, now time.Time) bool {
+	if now.Sub(h.moved) >= upheldFor*h.cfg.SlotLength || !h.grounded() {
+		return false
+	}
+	for _, u := range h.upSet {
+		if u != against && tip.Has(u.number) && u.apart.IsZero() {
+			return true
+		}
+	}
+	return false
 }
 
 // oppose notes that a block of an upstream does not link to what is public.

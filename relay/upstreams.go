@@ -146,8 +146,8 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	from := max(root.Num(), preload+1) - preload
 	if tip := h.ring.Tip(); tip != nil {
 		if head.Num() > tip.Block.Num()+uint32(h.cfg.RingBlocks)/2 {
-			if time.Since(h.moved) < strandedFor*h.cfg.SlotLength {
-				return // the chain goes on here: nobody is that far ahead of it
+			if now := time.Now(); now.Sub(h.moved) < strandedFor*h.cfg.SlotLength || h.upheld(tip, u, now) {
+				return // the chain goes on here, or ends: nobody is that far ahead of it
 			}
 			h.ring.Clear() // away for longer than the ring reaches: begin anew
 		} else {

@@ -1,0 +1,52 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// The producers before us miss their rounds, and while the network stands still one
+// upstream tells of another chain, far ahead or close by. The other upstream has what
+// we and our replicas have: our block on it goes out.
+func TestLieWhileTheNetworkStandsStill(t *testing.T) {
+	for name, lie := range map[string]func(evil *player, head script){
+		"a head far ahead": func(evil *player, head script) {
+			far := genesis(1 << 31)
+			h := greeting("evil", evil.id, head.id, far)
+			h.Generation = 2
+			evil.send(&h)
+		},
+		"a block close by": func(evil *player, head script) {
+			evil.write(child(genesis(head.id.Num()+3), head.slot+4, "bpb", 0, 0).frame)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newTrial(t)
+				defer c.close()
+				prev := c.grow(c.up, c.base, 10, 0)
+				a := c.dial("nodeos-a", c.base.id, prev.id)
+				settle()
+				for i := range 40 {
+					if i%4 == 3 {
+						lie(c.evil, prev)
+					}
+					for _, p := range []*player{c.up, a} {
+						p.send(&wire.Time{Xmt: time.Now().UnixNano()})
+					}
+					time.Sleep(500 * time.Millisecond) // fake time
+				}
+				b := child(prev.id, prev.slot+40, "bpa", 0, 0)
+				a.write(b.frame)
+				settle()
+				if !c.up.has(b.id) {
+					status, _ := c.node.Status(t.Context())
+					t.Errorf("our block did not go out, refused %v; the ring is at %d with %d blocks", c.refused(b.id), status.Tip.ID.Num(), status.RingLen)
+				}
+			})
+		})
+	}
+}
