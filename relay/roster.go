@@ -161,6 +161,6 @@ func (h *hub) onRoster(k *link, r roster) {
 		}
 	}
 	if s := h.sources[r.active]; changed && s != nil && s.local != nil && !s.local.muted {
-		h.votes.replay(s.local.conn)
+		h.replayVotes(s.local)
 	}
 }

@@ -84,6 +84,6 @@ func (h *hub) onActive(cause director.Cause) {
 	h.record(Record{Kind: ActiveChange, Source: active, Name: h.sourceName(active), Cause: cause})
 	h.sendRosters()
 	if s := h.sources[active]; s != nil && s.local != nil {
-		h.votes.replay(s.local.conn)
+		h.replayVotes(s.local)
 	}
 }

@@ -278,8 +278,15 @@ func (v *votes) doubt(now time.Time) {
 	}
 }
 
-// replay hands the last votes of others to a newly active replica, oldest
-// first.
+// replayVotes hands the last votes of others to a newly active replica, if it knows
+// votes.
+func (h *hub) replayVotes(r *replica) {
+	if r.version >= wire.ProtoVotes {
+		h.votes.replay(r.conn)
+	}
+}
+
+// replay sends the last votes of others, oldest first.
 func (v *votes) replay(c *conn.Conn) {
 	now := time.Now()
 	for i := range replayed {

@@ -293,3 +293,31 @@ func TestVoteConflictAfterATakeover(t *testing.T) {
 		}
 	})
 }
+
+// A replica from before Savanna closes on a vote: it gets none, also when it becomes
+// active.
+func TestNoVotesForAnOldReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newBallots(t)
+		defer v.close()
+		nc, err := v.mem.Host("nodeos-0").Dial(v.ctx, "relay:9876")
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := v.meet("nodeos-0", nc)
+		h := greeting(old.name, old.id, v.base.id, v.base.id)
+		h.NetworkVersion = wire.VersionBase + wire.ProtoLeap
+		old.send(&h)
+		v.a.nc.Close()
+		v.b.nc.Close()
+		time.Sleep(time.Second) // it becomes active
+		v.up.vote(2, v.base.id)
+		settle()
+		if status, _ := v.node.Status(t.Context()); status.Active != old.id {
+			t.Errorf("active is %s, want the old replica", status.Active.Short())
+		}
+		if got := old.votesFor(v.base.id); got != 0 {
+			t.Errorf("it got %d votes, want none", got)
+		}
+	})
+}
