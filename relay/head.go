@@ -46,10 +46,18 @@ func (h *hub) better(a, b *ring.Entry) bool {
 }
 
 // certified returns the slot of the block that e's newest certificate is about,
-// 0 when the ring does not reach back to it.
+// 0 when the ring does not reach back to it. It is looked for once: while finality
+// stands that block is thousands below, and all of them are compared when one is set
+// aside.
 func (h *hub) certified(e *ring.Entry) wire.Slot {
-	if claimed := h.ring.Ancestor(e, e.Block.QCClaim.Num); claimed != nil {
-		return claimed.Block.Slot
+	num := e.Block.QCClaim.Num
+	if e.Certified != 0 || num < h.ring.Lowest() {
+		return e.Certified
 	}
-	return 0
+	if p := h.ring.Parent(e); p != nil && p.Block.QCClaim.Num == num && p.Certified != 0 {
+		e.Certified = p.Certified // it brings no newer one
+	} else if claimed := h.ring.Ancestor(e, num); claimed != nil {
+		e.Certified = claimed.Block.Slot
+	}
+	return e.Certified
 }

@@ -39,6 +39,9 @@ type Entry struct {
 	// Shown: it has been given to a replica. Held: it, or an ancestor, is kept
 	// from those that lack it.
 	Shown, Held bool
+	// Certified is the slot of the block that its newest certificate is about; 0: not
+	// known.
+	Certified wire.Slot
 
 	has  Peers
 	next *Entry // another block of the same height
