@@ -216,7 +216,7 @@ func (h *hub) onRequest(r *replica, q *wire.Request) {
 func (h *hub) locate(r *replica, hs *wire.Handshake) {
 	h.ring.Forget(r.number)
 	r.floor, r.rootID = hs.RootNum, hs.RootID
-	if e := h.ring.Get(hs.HeadID); e != nil && e.Public {
+	if e := h.ring.Get(hs.HeadID); e != nil { // public or not: it has what that builds on
 		h.ring.Note(e, r.number)
 		h.credit(e)
 	}
