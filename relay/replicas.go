@@ -8,12 +8,17 @@ import (
 	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/downstream"
 	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/upstream"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // wakeAfter is how long a replica that has got all it was told to sync to may take
 // to say where it is.
 const wakeAfter = 2 * time.Second
+
+// maxReplicas is how many replicas are taken, so that upstreams and other relays find
+// room however many come.
+const maxReplicas = ring.MaxPeers - upstream.MaxPeers - 32
 
 // replica is the hub's view of a nodeos that dialled this relay.
 type replica struct {
@@ -85,6 +90,10 @@ func (h *hub) fromReplica(e *event) {
 }
 
 func (h *hub) replicaUp(d *downstream.Replica) {
+	if len(h.replicaSet) >= maxReplicas {
+		d.Conn().Close(ring.ErrTooManyPeers)
+		return
+	}
 	number, err := h.peers.Join()
 	if err != nil {
 		d.Conn().Close(err)
