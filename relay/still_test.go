@@ -50,3 +50,29 @@ func TestLieWhileTheNetworkStandsStill(t *testing.T) {
 		})
 	}
 }
+
+// While a block of ours waits for the group, an upstream tells more blocks that link to
+// nothing than the ring keeps of those: ours is still there, and goes.
+func TestStraysDoNotPushOutOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "nodeos-a")[0]
+		release := c.group.hold()
+		one := child(c.base.id, c.slot+1, "bpa", 0, 0)
+		two := child(one.id, c.slot+2, "bpa", 0, 0)
+		a.write(one.frame)
+		settle()
+		a.write(two.frame)
+		settle()
+		for i := range 1500 {
+			c.evil.write(child(genesis(uint32(200+i)), c.slot, "bpb", 0, 0).frame)
+		}
+		settle()
+		release()
+		settle()
+		if !c.up.has(one.id) || !c.up.has(two.id) {
+			t.Errorf("the upstream has our blocks: %v, %v; want both", c.up.has(one.id), c.up.has(two.id))
+		}
+	})
+}
