@@ -274,7 +274,7 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 // with the first block of another round (p2p notes, 7.2 and trap 14). A round's
 // blocks come before their time, the first one before the round has begun.
 func (h *hub) withheld(r *replica, e *ring.Entry) bool {
-	return r.version < wire.ProtoVotes && h.mode() == director.Passive && !r.observer &&
+	return r.version < wire.ProtoVotes && !r.observer &&
 		h.sched.IsOurs(e.Block.Producer) && !e.From(r.id) &&
 		e.Block.Slot/director.RoundSlots >= h.clock.SlotAt(time.Now())/director.RoundSlots
 }

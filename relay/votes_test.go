@@ -300,14 +300,7 @@ func TestNoVotesForAnOldReplica(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBallots(t)
 		defer v.close()
-		nc, err := v.mem.Host("nodeos-0").Dial(v.ctx, "relay:9876")
-		if err != nil {
-			t.Fatal(err)
-		}
-		old := v.meet("nodeos-0", nc)
-		h := greeting(old.name, old.id, v.base.id, v.base.id)
-		h.NetworkVersion = wire.VersionBase + wire.ProtoLeap
-		old.send(&h)
+		old := v.old("nodeos-0", v.base.id)
 		v.a.nc.Close()
 		v.b.nc.Close()
 		time.Sleep(time.Second) // it becomes active
@@ -320,4 +313,46 @@ func TestNoVotesForAnOldReplica(t *testing.T) {
 			t.Errorf("it got %d votes, want none", got)
 		}
 	})
+}
+
+// A replica from before Savanna signs whatever votes it is given: a sibling's blocks
+// are kept from it until the round is over, also while votes are taken to flow.
+func TestOldReplicaGetsOursAfterTheRound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Votes, nil)
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		up.write(base.frame)
+		settle()
+		a, b := s.old("nodeos-a", base.id), s.old("nodeos-b", base.id)
+		ours := child(base.id, s.slot+1, "bpa", 0, 0)
+		a.write(ours.frame)
+		settle()
+		if !up.has(ours.id) || b.has(ours.id) {
+			t.Errorf("the upstream has our block: %v, the sibling: %v; want it at the upstream alone", up.has(ours.id), b.has(ours.id))
+		}
+		time.Sleep(7 * time.Second) // fake time: into the next round
+		next := child(ours.id, s.slot+14, "bpb", 0, 0)
+		up.write(next.frame)
+		settle()
+		if !b.has(ours.id) || !b.has(next.id) {
+			t.Errorf("after the round the sibling has our block: %v, and the next one: %v; want both", b.has(ours.id), b.has(next.id))
+		}
+	})
+}
+
+// old dials a replica of Leap.
+func (s *stage) old(name string, head wire.ID) *player {
+	s.t.Helper()
+	nc, err := s.mem.Host(name).Dial(s.ctx, "relay:9876")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	p := s.meet(name, nc)
+	h := greeting(name, p.id, head, head)
+	h.NetworkVersion = wire.VersionBase + wire.ProtoLeap
+	p.send(&h)
+	settle()
+	return p
 }
