@@ -77,6 +77,7 @@ type layer struct {
 	raft.StreamLayer
 	advertise address
 	self      func() (id, cluster string)
+	announced func(id string) (hostPort string, ok bool)
 	log       hclog.Logger
 
 	mu   sync.Mutex
@@ -86,9 +87,13 @@ type layer struct {
 // Addr returns the address of this member's log.
 func (l *layer) Addr() net.Addr { return l.advertise }
 
-// Dial connects to a log, and greets.
+// Dial connects to a log, and greets. It goes where the log's member announces to be, if it does: the address in the configuration is one
+// that a leader has written there, and when a majority has come back with others, none will ever lead who could correct them.
 func (l *layer) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, hostPort := reach(target)
+	if now, ok := l.announced(id); ok {
+		hostPort = now
+	}
 	_, cluster := l.self()
 	greeting, err := appendGreeting(nil, id, cluster)
 	if err != nil {
@@ -188,6 +193,16 @@ func (g *Group) greetingIDs() (id, cluster string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.identity.RaftID, g.identity.ClusterID
+}
+
+// announced returns where the member with the log of the given id says that it is reached, if it is heard.
+func (g *Group) announced(id string) (hostPort string, ok bool) {
+	for _, p := range g.cfg.Peers() {
+		if p.RaftID == id && p.Addr != "" {
+			return p.Addr, true
+		}
+	}
+	return "", false
 }
 
 // address is an address as at makes it.

@@ -84,7 +84,9 @@ func (n *node) currentTimeouts() Timeouts {
 func (g *Group) startNode(t Timeouts) (*node, error) {
 	log := newRaftLog(g.log)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream:  &layer{StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, log: g.log},
+		Stream: &layer{
+			StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, announced: g.announced, log: g.log,
+		},
 		MaxPool: maxPool,
 		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).
 		MaxRPCsInFlight: 1,
