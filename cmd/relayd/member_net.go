@@ -110,16 +110,23 @@ func (m *member) recall(b []byte) {
 
 // nameOf finds the member that advertises an address. One that is gone or has
 // left is not it: gossip keeps those for days, and another may have its place.
-func (m *member) nameOf(addr string) (string, bool) {
+// Where two claim an address nobody is insisted on: a member whose configuration
+// was copied, with cluster.advertise, must not cut off the one that is there.
+// Raft's greeting still reaches nobody but the log it is meant for.
+func (m *member) nameOf(addr string) (name string, ok bool) {
 	if m.gossip == nil {
 		return "", false
 	}
 	for _, o := range m.gossip.Members() {
-		if o.Meta.ClusterAddr == addr && o.State == members.Alive && o.Name != m.cfg.Node {
-			return o.Name, true
+		if o.Meta.ClusterAddr != addr || o.State != members.Alive || o.Name == m.cfg.Node {
+			continue
 		}
+		if ok {
+			return "", false
+		}
+		name, ok = o.Name, true
 	}
-	return "", false
+	return name, ok
 }
 
 // allowed reports whether a certificate's name may enter the cluster's port: a

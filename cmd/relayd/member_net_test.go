@@ -17,7 +17,7 @@ func (hearsay) Update(members.Meta)         {}
 func (hearsay) Changed() <-chan struct{}    { return nil }
 
 // A host that was replaced under another name keeps its address; the former name stays in gossip for days. A dial must not insist on
-// that one.
+// that one. Nor on one whose configuration was copied with cluster.advertise from the member that is there: it would cut that one off.
 func TestNameOfAnAddress(t *testing.T) {
 	at := func(name string, state members.State) members.Member {
 		return members.Member{Name: name, State: state, Meta: members.Meta{ClusterAddr: "10.0.0.3:8300"}}
@@ -29,6 +29,7 @@ func TestNameOfAnAddress(t *testing.T) {
 		"alive":                   {hearsay{at("ap-1", members.Alive)}, "ap-1"},
 		"replaced after a crash":  {hearsay{at("ap-1", members.Gone), at("ap-2", members.Alive)}, "ap-2"},
 		"replaced after goodbye":  {hearsay{at("ap-1", members.Left), at("ap-2", members.Alive)}, "ap-2"},
+		"claimed by another too":  {hearsay{at("aa-1", members.Alive), at("ap-1", members.Alive)}, ""},
 		"gone":                    {hearsay{at("ap-1", members.Gone)}, ""},
 		"ourselves":               {hearsay{at("eu-1", members.Alive)}, ""},
 		"nobody is known by that": {nil, ""},
