@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -51,13 +52,14 @@ func first(err error) error {
 func (m *Members) missing(ctx context.Context) []netip.AddrPort {
 	alive := 0
 	at := make(map[netip.AddrPort]bool) // true: nobody is there
+	there := make(map[netip.AddrPort]bool)
 	m.mu.Lock()
 	for name, member := range m.table {
 		switch {
 		case name == m.cfg.Node:
 		case member.State == Alive:
 			alive++
-			at[member.Addr] = false
+			at[member.Addr], there[member.Addr] = false, true
 		case member.State == Left: // it has said so
 		default:
 			if _, taken := at[member.Addr]; !taken {
@@ -69,15 +71,20 @@ func (m *Members) missing(ctx context.Context) []netip.AddrPort {
 	at[m.own] = false
 	if alive < len(m.cfg.Join) {
 		for _, address := range m.cfg.Join {
-			resolved, err := resolve(ctx, address)
+			resolved, err := resolveAll(ctx, address)
 			if err != nil {
 				if ok, skipped := m.quiet.Allow("resolve " + address); ok && ctx.Err() == nil {
 					m.log.Warn("cannot find a member, trying on", "address", address, "error", err, "skipped", skipped)
 				}
 				continue
 			}
-			if _, known := at[resolved]; !known {
-				at[resolved] = true
+			if slices.ContainsFunc(resolved, func(a netip.AddrPort) bool { return there[a] }) {
+				continue // whoever else has that name, we shall hear of
+			}
+			for _, a := range resolved {
+				if _, known := at[a]; !known {
+					at[a] = true
+				}
 			}
 		}
 	}

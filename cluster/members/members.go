@@ -149,14 +149,14 @@ func Open(ctx context.Context, cfg Config) (*Members, error) {
 	if m.keys, err = openKeys(cfg.KeyFile, cfg.Logger); err != nil {
 		return nil, err
 	}
-	bind, err := resolve(ctx, cfg.Bind)
+	bind, err := resolve(ctx, cfg.Bind, false)
 	if err != nil {
 		return nil, fmt.Errorf("gossip address: %w", err)
 	}
 	conf := m.config()
 	conf.BindAddr, conf.BindPort = bind.Addr().String(), int(bind.Port())
 	if cfg.Advertise != "" {
-		advertise, err := resolve(ctx, cfg.Advertise)
+		advertise, err := resolve(ctx, cfg.Advertise, bind.Addr().Is4()) // who listens at 0.0.0.0 is not reached by IPv6
 		if err != nil {
 			return nil, fmt.Errorf("advertised gossip address: %w", err)
 		}
@@ -301,27 +301,44 @@ func (m *Members) spread(ctx context.Context) {
 	}
 }
 
-// resolve finds the first IP of "host:port". No host means all of ours.
-func resolve(ctx context.Context, address string) (netip.AddrPort, error) {
-	host, service, err := net.SplitHostPort(address)
+// resolve finds the first IP of "host:port", of those of IPv4 if only they will do and there is one. No host means all of ours.
+func resolve(ctx context.Context, address string, only4 bool) (netip.AddrPort, error) {
+	all, err := resolveAll(ctx, address)
 	if err != nil {
 		return netip.AddrPort{}, err
 	}
+	if i := slices.IndexFunc(all, func(a netip.AddrPort) bool { return a.Addr().Is4() }); only4 && i > 0 {
+		return all[i], nil
+	}
+	return all[0], nil
+}
+
+// resolveAll finds all IPs of "host:port", at least one.
+func resolveAll(ctx context.Context, address string) ([]netip.AddrPort, error) {
+	host, service, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
 	port, err := strconv.ParseUint(service, 10, 16)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("port of %q: %w", address, err)
+		return nil, fmt.Errorf("port of %q: %w", address, err)
 	}
+	at := func(ip netip.Addr) netip.AddrPort { return netip.AddrPortFrom(ip.Unmap(), uint16(port)) }
 	if host == "" {
-		return netip.AddrPortFrom(netip.IPv4Unspecified(), uint16(port)), nil
+		return []netip.AddrPort{at(netip.IPv4Unspecified())}, nil
 	}
 	if ip, err := netip.ParseAddr(host); err == nil {
-		return netip.AddrPortFrom(ip.Unmap(), uint16(port)), nil
+		return []netip.AddrPort{at(ip)}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, resolveTimeout)
 	defer cancel()
 	ips, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
 	if err != nil {
-		return netip.AddrPort{}, fmt.Errorf("look up %s: %w", host, err)
+		return nil, fmt.Errorf("look up %s: %w", host, err)
 	}
-	return netip.AddrPortFrom(ips[0].Unmap(), uint16(port)), nil
+	all := make([]netip.AddrPort, 0, len(ips))
+	for _, ip := range ips {
+		all = append(all, at(ip))
+	}
+	return all, nil
 }
