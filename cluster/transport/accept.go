@@ -6,15 +6,9 @@ import (
 	"errors"
 	"net"
 	"time"
-)
 
-// handshake is an accepted connection that has not proved who it is.
-type handshake struct {
-	conn    net.Conn
-	source  string
-	began   time.Time
-	evicted bool // guarded by Transport.mu
-}
+	"github.com/thinrelay/thinrelay/cluster/internal/crowd"
+)
 
 func (t *Transport) accept() {
 	const firstPause, lastPause = 5 * time.Millisecond, time.Second
@@ -23,9 +17,8 @@ func (t *Transport) accept() {
 		conn, err := t.base.Accept()
 		if err == nil {
 			pause = firstPause
-			if h := t.begin(conn); h != nil {
-				t.wg.Go(func() { t.receive(h) })
-			}
+			guest, _ := t.pending.Enter(conn)
+			t.wg.Go(func() { t.receive(conn, guest) })
 			continue
 		}
 		if t.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
@@ -45,38 +38,8 @@ func (t *Transport) accept() {
 	}
 }
 
-// begin registers a handshake and makes room for it, by closing the oldest one of the source that has most.
-func (t *Transport) begin(conn net.Conn) *handshake {
-	h := &handshake{conn: conn, source: source(conn.RemoteAddr()), began: time.Now()}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		conn.Close()
-		return nil
-	}
-	t.pending[h] = struct{}{}
-	if len(t.pending) <= t.cfg.MaxHandshakes {
-		return h
-	}
-	count := make(map[string]int)
-	var victim *handshake
-	for p := range t.pending {
-		count[p.source]++
-	}
-	for p := range t.pending {
-		if victim == nil || count[p.source] > count[victim.source] ||
-			count[p.source] == count[victim.source] && p.began.Before(victim.began) {
-			victim = p
-		}
-	}
-	victim.evicted = true
-	delete(t.pending, victim)
-	victim.conn.Close()
-	return h
-}
-
 // receive runs the server's side of a handshake and hands the connection to its layer.
-func (t *Transport) receive(h *handshake) {
+func (t *Transport) receive(raw net.Conn, guest *crowd.Guest) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.cfg.HandshakeTimeout)
 	defer cancel()
 	creds := t.creds.refresh()
@@ -90,20 +53,16 @@ func (t *Transport) receive(h *handshake) {
 		peer, err = t.identify(state, creds.roots, "")
 		return err
 	}
-	s := &socket{Conn: h.conn}
+	s := &socket{Conn: raw}
 	conn := tls.Server(s, config)
 	err := conn.HandshakeContext(ctx)
-
-	t.mu.Lock()
-	evicted := h.evicted
-	delete(t.pending, h)
-	t.mu.Unlock()
-	if evicted {
+	if displaced := t.pending.Leave(guest); displaced {
 		err = errEvicted
 	}
+	from := source(raw.RemoteAddr())
 	if err != nil {
-		h.conn.Close()
-		t.refuse(h.source, conn.ConnectionState(), err)
+		raw.Close()
+		t.refuse(from, conn.ConnectionState(), err)
 		return
 	}
 	c, err := t.adopt(conn, s, peer, conn.ConnectionState().NegotiatedProtocol)
@@ -116,7 +75,7 @@ func (t *Transport) receive(h *handshake) {
 	}
 	if !layer.offer(c) {
 		c.abort()
-		t.refuse(h.source, conn.ConnectionState(), errNotServed)
+		t.refuse(from, conn.ConnectionState(), errNotServed)
 	}
 }
 

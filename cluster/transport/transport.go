@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/thinrelay/thinrelay/cluster/internal/crowd"
 	"github.com/thinrelay/thinrelay/cluster/internal/quiet"
 )
 
@@ -93,9 +94,10 @@ type Transport struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	pending *crowd.Crowd // accepted connections that have not proved who they are
+
 	mu      sync.Mutex
 	closed  bool
-	pending map[*handshake]struct{}
 	conns   map[*Conn]struct{}
 	refused map[string]uint64
 }
@@ -123,7 +125,7 @@ func Open(cfg Config) (*Transport, error) {
 		quiet:   quiet.New(logInterval),
 		creds:   creds,
 		base:    base,
-		pending: make(map[*handshake]struct{}),
+		pending: crowd.New(cfg.MaxHandshakes),
 		conns:   make(map[*Conn]struct{}),
 		refused: make(map[string]uint64),
 	}
