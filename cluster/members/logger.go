@@ -58,6 +58,8 @@ func hint(message string) string {
 		return "another cluster's gossip, or no gossip at all: check cluster.join on both sides"
 	case has("udp probes failed"):
 		return "open the gossip port for UDP as well as TCP, in both directions"
+	case has("streams at once"), has("more bytes than"):
+		return "something floods the gossip port: only members of this cluster should reach it"
 	case has("eof"), has("connection reset"):
 		return "it hung up: another cluster name (label) or another gossip key there, or another program on that port"
 	case has("refused"), has("timeout"), has("no route"):

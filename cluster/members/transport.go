@@ -9,11 +9,12 @@ import (
 	"github.com/hashicorp/memberlist"
 )
 
-// transport is memberlist's own, with streams that end when we do: memberlist knows no contexts.
+// transport is memberlist's own, with streams that end when we do: memberlist knows no contexts. And with bounds for those of strangers.
 type transport struct {
 	*memberlist.NetTransport
-	ctx    context.Context
-	cancel context.CancelFunc
+	incoming *admission
+	ctx      context.Context
+	cancel   context.CancelFunc
 }
 
 var _ memberlist.NodeAwareTransport = (*transport)(nil)
@@ -40,9 +41,19 @@ func listen(conf *memberlist.Config) (*transport, error) {
 	if conf.AdvertiseAddr == "" || conf.AdvertisePort == 0 {
 		conf.AdvertisePort = conf.BindPort
 	}
-	t := &transport{NetTransport: inner}
+	t := &transport{NetTransport: inner, incoming: admit(inner, conf.Logger.Printf)}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	return t, nil
+}
+
+// StreamCh implements memberlist.Transport.
+func (t *transport) StreamCh() <-chan net.Conn { return t.incoming.streams }
+
+// Shutdown implements memberlist.Transport.
+func (t *transport) Shutdown() error {
+	err := t.NetTransport.Shutdown()
+	t.incoming.close()
+	return err
 }
 
 // DialTimeout implements memberlist.Transport.
