@@ -41,6 +41,9 @@ const (
 	forgetAfter    = 72 * time.Hour // members that are gone
 )
 
+// ErrLoopback is returned by Open for an address that reaches us from this host alone.
+var ErrLoopback = errors.New("the others cannot reach it, write this host's IP into cluster.advertise")
+
 // Config says who we are and where the others may be.
 type Config struct {
 	// Node is our unique name.
@@ -159,6 +162,9 @@ func Open(ctx context.Context, cfg Config) (*Members, error) {
 		advertise, err := resolve(ctx, cfg.Advertise, bind.Addr().Is4()) // who listens at 0.0.0.0 is not reached by IPv6
 		if err != nil {
 			return nil, fmt.Errorf("advertised gossip address: %w", err)
+		}
+		if err := m.reachable(ctx, advertise.Addr()); err != nil {
+			return nil, fmt.Errorf("advertised gossip address %s: %w", cfg.Advertise, err)
 		}
 		conf.AdvertiseAddr, conf.AdvertisePort = advertise.Addr().String(), int(advertise.Port())
 	}
@@ -282,6 +288,21 @@ func (m *Members) end(goodbye bool) error {
 		}
 	}
 	return m.list.Shutdown()
+}
+
+// reachable says why nobody could reach us at an address. Many a host has its own name in /etc/hosts, for 127.0.1.1: others that
+// are told so talk to themselves, and take us for gone again and again.
+func (m *Members) reachable(ctx context.Context, at netip.Addr) error {
+	if !at.IsLoopback() {
+		return nil
+	}
+	for _, address := range m.cfg.Join {
+		other, err := resolve(ctx, address, false)
+		if err == nil && !other.Addr().IsLoopback() {
+			return fmt.Errorf("%w: it is %s here, and %s is elsewhere", ErrLoopback, at, address)
+		}
+	}
+	return nil
 }
 
 func (m *Members) spread(ctx context.Context) {

@@ -3,6 +3,7 @@ package members_test
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -94,5 +95,21 @@ func TestAdvertisedAddressIsOneWeListenAt(t *testing.T) {
 	a := start(t, keyFile(t), "a", func(c *members.Config) { c.Bind, c.Advertise = "0.0.0.0:0", "a.test:7946" })
 	if got, want := a.Addr().String(), "127.0.0.1:7946"; got != want {
 		t.Errorf("advertised: got %s, want %s", got, want)
+	}
+}
+
+// Debian and others have the host's name in /etc/hosts, for 127.0.1.1.
+func TestAdvertisedAddressIsNoLoopback(t *testing.T) {
+	names(t, "127.0.1.1")
+	for join, want := range map[string]error{"192.0.2.7:7946": members.ErrLoopback, "127.0.0.1:7946": nil} {
+		m, err := members.Open(t.Context(), members.Config{
+			Node: "a", Label: "test", KeyFile: keyFile(t), Bind: "0.0.0.0:0", Advertise: "a.test:7946", Join: []string{join},
+		})
+		if err == nil {
+			err = m.Close()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("others at %s: got %v, want %v", join, err, want)
+		}
 	}
 }
