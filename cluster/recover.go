@@ -87,6 +87,11 @@ func Recover(r Recovery) (out Recovered, err error) {
 	if r.DryRun {
 		return out, nil
 	}
+	// Under another id nobody who still belongs to the former cluster can reach this one, or be reached. It comes first: should the
+	// recovery end in between, this member leads nobody, and is recovered again; alone under the former id it would lead beside the others.
+	if err := store.Refound(); err != nil {
+		return out, fmt.Errorf("recover: %w", err)
+	}
 	id := raft.ServerID(store.Identity().RaftID)
 	_, transport := raft.NewInmemTransport(at(string(id), r.Advertise))
 	defer transport.Close()
@@ -94,10 +99,6 @@ func Recover(r Recovery) (out Recovered, err error) {
 	c.LocalID, c.Logger = id, r.Logger
 	only := raft.Configuration{Servers: []raft.Server{{ID: id, Address: at(string(id), r.Advertise)}}}
 	if err := raft.RecoverCluster(c, fsm.New(nil), store.Logs(), store.Stable(), store.Snapshots(), transport, only); err != nil {
-		return out, fmt.Errorf("recover: %w", err)
-	}
-	// Under another id nobody who still belongs to the former cluster can reach this one, or be reached.
-	if err := store.Refound(); err != nil {
 		return out, fmt.Errorf("recover: %w", err)
 	}
 	if out.After, _, err = replay(store); err != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/storage"
 )
 
 func TestRecover(t *testing.T) {
@@ -79,5 +80,36 @@ func TestRecover(t *testing.T) {
 			}
 		}
 		w.net.Close()
+	})
+}
+
+// forgetful is an identity on a disk without space.
+type forgetful struct{ storage.IdentityKeeper }
+
+func (forgetful) Save(storage.Identity) error { return errNoSpace }
+
+var errNoSpace = errors.New("no space")
+
+// A recovery that ends in between leaves a member that cannot lead alone in the name of the former cluster.
+func TestRecoverEndsInBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		w.leader().mustAdvance()
+		time.Sleep(time.Second)
+		for _, m := range w.members {
+			m.kill()
+		}
+		medium := w.members["a"].medium
+		full := *medium
+		full.Identity = forgetful{medium.Identity}
+		r := cluster.Recovery{Node: "a", Medium: &full, Advertise: "a:8300"}
+		if _, err := cluster.Recover(r); !errors.Is(err, errNoSpace) {
+			t.Fatalf("got %v, want %v", err, errNoSpace)
+		}
+		r.Medium, r.DryRun = medium, true
+		if out, err := cluster.Recover(r); err != nil || len(out.Former) != 3 {
+			t.Errorf("members: got %v, %v, want the 3 there were", out.Former, err)
+		}
 	})
 }
