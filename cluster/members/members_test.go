@@ -73,7 +73,7 @@ func start(t *testing.T, keyFile, name string, change func(*members.Config)) *no
 	logs := &logBuffer{}
 	cfg := members.Config{
 		Node: name, Label: "test", KeyFile: keyFile, Bind: "127.0.0.1:0", Tune: local, KeyInterval: 20 * time.Millisecond,
-		Meta:   members.Meta{ClusterAddr: name + ":8300"},
+		Meta:   members.Meta{ClusterAddr: name + ":8300", RaftID: name + "-1"},
 		Logger: hclog.New(&hclog.LoggerOptions{Output: logs, Level: hclog.Debug}),
 	}
 	if change != nil {
