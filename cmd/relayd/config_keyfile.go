@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/eoscanada/eos-go/ecc"
+
+	"github.com/thinrelay/thinrelay/cluster/members"
 )
 
 // ErrKeyForm is returned for a private key in a form that the relay does not read.
@@ -69,27 +70,16 @@ func (c Config) UpstreamKey() (*ecc.PrivateKey, error) {
 // ErrGossipKey is returned for a gossip key file that holds no usable key.
 var ErrGossipKey = errors.New("a gossip key file holds one key per line, each 16, 24 or 32 bytes in base64")
 
-// GossipKeys reads cluster.gossip_key_file: the first key is used to send, all of them to receive, so that a new key can be
-// handed out before it is used. Blank lines and lines that start with # do not count.
+// GossipKeys reads cluster.gossip_key_file, as the gossip does: the first key is used to send, all of them to receive, so that a new
+// key can be handed out before it is used.
 func (c Config) GossipKeys() ([][]byte, error) {
 	raw, err := os.ReadFile(c.Cluster.GossipKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("read the gossip key: %w", err)
 	}
-	var keys [][]byte
-	for n, line := range strings.Split(string(raw), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' {
-			continue
-		}
-		key, err := base64.StdEncoding.DecodeString(line)
-		if err != nil || len(key) != 16 && len(key) != 24 && len(key) != 32 {
-			return nil, fmt.Errorf("read the gossip key in %s, line %d: %w", c.Cluster.GossipKeyFile, n+1, ErrGossipKey)
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("read the gossip key in %s: %w", c.Cluster.GossipKeyFile, ErrGossipKey)
+	keys, err := members.ParseKeys(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read the gossip key in %s: %w; %w", c.Cluster.GossipKeyFile, err, ErrGossipKey)
 	}
 	return keys, nil
 }
