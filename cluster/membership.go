@@ -46,7 +46,8 @@ type known struct{ alive, caughtUp bool }
 // nextChange returns the next step towards the members that announce themselves, and what stands in the way of others. It is pure. It
 // removes nothing but the former identity of a member that has lost its log and come back: first
 // the new identity is added without a vote and catches up, then the old one is removed, then the new one gets its vote.
-// In between the voters are those that are there, so that no majority ever counts on a log that is gone.
+// In between the voters are those that are there, so that no majority ever counts on a log that is gone. Of new identities that are gone
+// as well, before they got that far, one is kept: it may come back.
 //
 // Whoever has a log and no entry was removed, and stays out; but not while its name is a member: then only this log of it has no entry,
 // since the leader that added it was one no more, and its word was undone.
@@ -64,12 +65,16 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 			continue
 		}
 		var now, former *raft.Server
+		var idle []raft.ServerID // former logs that never got the vote, the oldest first
 		for i, s := range servers {
 			switch {
 			case s.ID == id:
 				now = &servers[i]
 			case storage.NodeOf(string(s.ID)) == p.Name:
 				former = &servers[i]
+				if s.Suffrage != raft.Voter {
+					idle = append(idle, s.ID)
+				}
 			}
 		}
 		if former != nil && (former.ID == self || know(former.ID).alive) {
@@ -79,6 +84,8 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 		switch {
 		case now == nil && p.HasState && (former == nil || p.ClusterID != cluster):
 			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, or is another cluster's; move its data_dir away", p.Name))
+		case now == nil && len(idle) > 1 && !know(idle[0]).alive: // it crashes again and again, without a disk: a new log each time
+			return change{remove, raft.Server{ID: idle[0]}}, obstacles
 		case now == nil:
 			return change{addNonvoter, raft.Server{Suffrage: raft.Nonvoter, ID: id, Address: at(p.RaftID, p.Addr)}}, obstacles
 		case now.Address != at(p.RaftID, p.Addr):

@@ -107,6 +107,8 @@ func TestNextChange(t *testing.T) {
 		{"wiped", three, []cluster.Peer{peer("c-2")}, nil, nil, "add as non-voter c-2", 0},
 		{"wiped, behind", and(server("c-2", raft.Nonvoter)), []cluster.Peer{peer("c-2")}, ids{"c-2": true}, nil, " ", 0},
 		{"wiped, caught up", and(server("c-2", raft.Nonvoter)), []cluster.Peer{peer("c-2")}, ids{"c-2": true}, ids{"c-2": true}, "remove c-1", 0},
+		{"wiped twice", and(server("c-2", raft.Nonvoter)), []cluster.Peer{peer("c-3")}, nil, nil, "add as non-voter c-3", 0},
+		{"wiped thrice", and(server("c-2", raft.Nonvoter), server("c-3", raft.Nonvoter)), []cluster.Peer{peer("c-4")}, nil, nil, "remove c-2", 0},
 		{"wiped, its joining undone", three, []cluster.Peer{undone}, nil, nil, "add as non-voter c-2", 0},
 		{"wiped, a log of who knows where", three, []cluster.Peer{unknown}, nil, nil, " ", 1},
 		{"same name twice, with a log", three, []cluster.Peer{undone}, ids{"c-1": true}, nil, " ", 1},
