@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,11 +70,27 @@ func (m *memory) tell() []byte {
 	if m.had.Index > 0 {
 		m.known[m.self] = m.had
 	}
-	b, err := json.Marshal(m.known)
-	if err != nil || len(b) > maxMemory {
-		return nil
+	for {
+		b, err := json.Marshal(m.known)
+		if err != nil {
+			return nil
+		}
+		if len(b) <= maxMemory {
+			return b
+		}
+		m.forget()
 	}
-	return b
+}
+
+// forget drops the quarter of the logs that got least far: each disk that is lost leaves one.
+func (m *memory) forget() {
+	ids := slices.SortedFunc(maps.Keys(m.known), func(a, b string) int {
+		p, o := m.known[a], m.known[b]
+		return cmp.Or(cmp.Compare(p.LogTerm, o.LogTerm), cmp.Compare(p.Index, o.Index))
+	})
+	for _, id := range ids[:(len(ids)+3)/4] {
+		delete(m.known, id)
+	}
 }
 
 // recall takes what another member remembers.
