@@ -83,7 +83,7 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 		}
 		switch {
 		case now == nil && p.HasState && (former == nil || p.ClusterID != cluster):
-			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, or is another cluster's; move its data_dir away", p.Name))
+			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, its joining was cut short, or it is another cluster's; move its data_dir away", p.Name))
 		case now == nil && len(idle) > 1 && !know(idle[0]).alive: // it crashes again and again, without a disk: a new log each time
 			return change{remove, raft.Server{ID: idle[0]}}, obstacles
 		case now == nil:

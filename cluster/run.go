@@ -165,12 +165,12 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 			member, missing = true, time.Time{}
 			why := ""
 			if leader, _ := g.Leader(); leader == "" && self.Suffrage != raft.Voter {
-				why = "a leader's call (when this member was removed: move data_dir away to join again)"
+				why = "a leader's call (when this member was removed, or its joining cut short: move data_dir away to join again)"
 			}
 			g.setWaiting(why)
 			g.adopt(servers)
 		case !member:
-			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed: move data_dir away to join again)")
+			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed, or its joining cut short: move data_dir away to join again)")
 		case missing.IsZero():
 			missing = time.Now()
 		case time.Since(missing) >= removedAfter:
