@@ -142,25 +142,7 @@ func (s *Status) assessUpstreams() {
 }
 
 func (s *Status) assessReplicas() {
-	var live, active, producing, observers int
-	for _, m := range s.Members {
-		if m.Role == RoleUnreachable {
-			continue
-		}
-		for _, r := range m.Replicas {
-			if r.Observer {
-				observers++
-				continue
-			}
-			producing++
-			if r.Active {
-				active++
-			}
-			if !r.Behind && !r.Syncing {
-				live++
-			}
-		}
-	}
+	live, active, producing, observers := s.replicas()
 	switch {
 	case len(s.Members) == 0:
 	case producing == 0:

@@ -24,6 +24,7 @@ type Metrics struct {
 	docs     []metricDoc
 
 	leader, ready, quorum, term, markHeight prometheus.Gauge
+	live                                    prometheus.Gauge
 	doubleVotes, overflows, syncBlocks      prometheus.Counter
 	votesForwarded, trxDropped              prometheus.Counter
 	missed, activeSwitches                  prometheus.Counter
@@ -72,6 +73,7 @@ func NewMetrics(version string) *Metrics {
 	m.failovers = m.counterVec("failovers_total", "Leaderships this member won, by cause: an election of its own, or the leader before handed over.", "cause", "election", "hand_over")
 	m.activeSwitches = m.counter("active_switches_total", "Times another replica was made active.")
 	m.replicas = m.gaugeVec("replicas", "Replicas connected to this member, by state.", "state", "active", "standby", "behind", "syncing", "observer")
+	m.live = m.gauge("live_replicas", "Replicas of the whole group that could produce our next block, as this member knows as of the scrape; one that is connected to two members counts once.")
 	m.upstreams = m.gaugeVec("upstreams", "Configured upstreams, by state of the connection.", "state", "connected", "connecting", "refused", "unreachable")
 
 	m.peerRTT = m.gaugeVec("peer_rtt_seconds", "Round trip to another member.", "peer")

@@ -170,7 +170,11 @@ func (m *Metrics) PeerGone(name string) {
 	m.clockOffset.drop(name)
 }
 
-func (m *Metrics) setReady(ready bool) { m.ready.Set(number(ready)) }
+// scraped tells what is found out for each scrape.
+func (m *Metrics) scraped(ready bool, live int) {
+	m.ready.Set(number(ready))
+	m.live.Set(float64(live))
+}
 
 func number(b bool) float64 {
 	if b {

@@ -165,9 +165,9 @@ func (s *Server) getReadyz(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) getMetrics(w http.ResponseWriter, r *http.Request) {
 	if st, err := s.status(r.Context()); err == nil {
-		s.cfg.Metrics.setReady(len(st.Unready()) == 0)
+		s.cfg.Metrics.scraped(len(st.Unready()) == 0, st.liveReplicas())
 	} else {
-		s.cfg.Metrics.setReady(false)
+		s.cfg.Metrics.scraped(false, 0)
 	}
 	s.cfg.Metrics.handler.ServeHTTP(w, r)
 }
