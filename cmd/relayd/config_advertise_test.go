@@ -2,6 +2,8 @@ package main
 
 import (
 	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -29,4 +31,27 @@ func TestAdvertiseAddr(t *testing.T) {
 	if got, err := c.AdvertiseAddr(); !errors.Is(err, ErrNoAdvertise) {
 		t.Errorf("got %q, %v, want %v", got, err, ErrNoAdvertise)
 	}
+}
+
+// TestNothingToAdvertise refuses a configuration with which relayd would not start: a relay that others join, or one that gets ready for a
+// second one, and neither says nor can find out where it is reached.
+func TestNothingToAdvertise(t *testing.T) {
+	const lacks = "cluster.advertise: is not set"
+	dir := groupDir(t, goodCert())
+	for expect, join := range map[string]string{"3": `["us-1:7946", "ap-1:7946"]`, "1": "", "5": ""} {
+		environ := []string{"RELAY_CLUSTER_BOOTSTRAP_EXPECT=" + expect}
+		if join == "" {
+			environ = append(environ, "RELAY_CLUSTER_JOIN=")
+		}
+		got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), environ, checkTime))
+		if want := join == ""; strings.Contains(got, lacks) != want {
+			t.Errorf("%s members expected, join %q: %q is said: %v, want %v; all:\n%s", expect, join, lacks, !want, want, got)
+		}
+		for _, tells := range []string{"RELAY_CLUSTER_ADVERTISE=192.0.2.1", "RELAY_CLUSTER_LISTEN=192.0.2.1:8300"} {
+			if got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), append(environ, tells), checkTime)); strings.Contains(got, lacks) {
+				t.Errorf("with %s:\n%s", tells, got)
+			}
+		}
+	}
+	mustParse(t, minimalConfig) // one that is alone needs no address
 }

@@ -116,8 +116,12 @@ func (v *validator) cluster(c *Config) {
 	}
 	v.listen("cluster.listen", g.Listen)
 	v.listen("cluster.gossip", g.Gossip)
-	if g.Advertise != "" {
+	switch host, _, err := net.SplitHostPort(g.Listen); {
+	case g.Advertise != "":
 		v.advertise("cluster.advertise", g.Advertise)
+	case err == nil && isUnspecified(host) && len(g.Join) == 0 && g.BootstrapExpect > 0 && !c.Alone():
+		// AdvertiseAddr has no route to look at.
+		v.wrong("cluster.advertise", "is not set, and neither cluster.listen nor a member in cluster.join tells it; write the address at which the other members reach this one")
 	}
 	if g.Timeouts != 0 && (g.Timeouts.Duration() < minHeartbeat || g.Timeouts.Duration() > maxHeartbeat) {
 		v.wrong("cluster.timeouts", "%s is out of bounds; write auto, or a heartbeat between %s and %s", g.Timeouts, minHeartbeat, maxHeartbeat)
