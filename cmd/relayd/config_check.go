@@ -92,6 +92,9 @@ func (k *checker) dataDir(dir string) {
 	}
 }
 
+// tokenFileKey is the one file without which relayd runs: it reads the token when somebody shows one.
+const tokenFileKey = "http.token_file"
+
 // secrets checks that every file the configuration names can be read, and the secret ones by their owner only.
 func (k *checker) secrets(c *Config) {
 	for _, key := range configKeys(c) {
@@ -100,14 +103,18 @@ func (k *checker) secrets(c *Config) {
 			continue
 		}
 		f, err := os.Open(path.String())
+		bad := k.fail
+		if key.path == tokenFileKey {
+			bad = k.warn
+		}
 		if err != nil {
-			k.fail(key.path, "%v; make the file or mend the path", err)
+			bad(key.path, "%v; make the file or mend the path", err)
 			continue
 		}
 		info, err := f.Stat()
 		f.Close()
 		if err != nil || !info.Mode().IsRegular() {
-			k.fail(key.path, "%s is not a file", path)
+			bad(key.path, "%s is not a file", path)
 			continue
 		}
 		if key.file == "secret" && info.Mode().Perm()&0o077 != 0 {
@@ -127,7 +134,7 @@ func (k *checker) peerKey(c *Config) {
 	}
 	if path := c.HTTP.TokenFile; path != "" {
 		if _, err := control.ReadToken(path); errors.Is(err, control.ErrToken) {
-			k.fail("http.token_file", "%s holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes", path)
+			k.warn(tokenFileKey, "%s holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes", path)
 		}
 	}
 }

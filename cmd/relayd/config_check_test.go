@@ -185,11 +185,13 @@ func TestCheckFindings(t *testing.T) {
 				t.Fatal(err)
 			}
 		}, want: "warn cluster.tls.key: others can read node-key.pem (mode 0640); chmod 600 it"},
-		"data_dir is a file":   {change: put("data", ""), want: "fail data_dir: data is a file; name a folder"},
-		"data_dir in nowhere":  {change: edit("data_dir: data", "data_dir: none/data"), want: "fail data_dir: neither none/data nor the folder it would be made in exists; make it and give it to the user that relayd runs as"},
-		"peer key not WIF":     {change: put("peer.key", "PVT_"), want: "fail upstream.peer_key_file: read the peer key in peer.key: " + ErrKeyForm.Error()},
-		"peer key mistyped":    {change: put("peer.key", strings.Replace(testWIF, "Q", "R", 1)), want: "fail upstream.peer_key_file: read the peer key in peer.key: checksum mismatch"},
-		"token short":          {change: put("token", "short"), want: "fail http.token_file: token holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes"},
+		"data_dir is a file":  {change: put("data", ""), want: "fail data_dir: data is a file; name a folder"},
+		"data_dir in nowhere": {change: edit("data_dir: data", "data_dir: none/data"), want: "fail data_dir: neither none/data nor the folder it would be made in exists; make it and give it to the user that relayd runs as"},
+		"peer key not WIF":    {change: put("peer.key", "PVT_"), want: "fail upstream.peer_key_file: read the peer key in peer.key: " + ErrKeyForm.Error()},
+		"peer key mistyped":   {change: put("peer.key", strings.Replace(testWIF, "Q", "R", 1)), want: "fail upstream.peer_key_file: read the peer key in peer.key: checksum mismatch"},
+		"token short":         {change: put("token", "short"), want: "warn http.token_file: token holds fewer than 16 characters; write a longer token, such as openssl rand -hex 32 makes"},
+		// Without a token nobody is let in by one; a service that asks check before it starts must not stay down for that.
+		"no token":             {change: remove("token"), want: "warn http.token_file: open token: no such file or directory; make the file or mend the path"},
 		"gossip key empty":     {change: put("gossip.key", "# none\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key: no key in it; " + ErrGossipKey.Error() + "; relayctl certs makes it"},
 		"gossip key odd":       {change: put("gossip.key", "\nYWJj\n"), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key: line 2: 3 bytes, want 16, 24 or 32; " + ErrGossipKey.Error() + "; relayctl certs makes it"},
 		"gossip key twice":     {change: put("gossip.key", strings.Repeat("AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=\n", 2)), want: "fail cluster.gossip_key_file: read the gossip key in gossip.key: line 2: the key is there twice; " + ErrGossipKey.Error() + "; relayctl certs makes it"},
