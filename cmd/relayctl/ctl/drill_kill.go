@@ -29,11 +29,15 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, killWait, fail(exitDegraded, "%s still leads after %s\n  next: kill it as told, or stop the drill", victim, killWait))
 	defer cancel()
 	result := control.StepDown{From: before.Leader}
-	led := time.Now() // when the old leader was last seen to lead
+	led := time.Now()      // when the old leader was last seen to lead
+	answered := time.Now() // when the watcher last answered
 	for {
 		asked := time.Now()
 		st, err := statusOf(ctx, watcher)
-		if err != nil && ctx.Err() == nil {
+		switch {
+		case err == nil:
+			answered = time.Now()
+		case ctx.Err() == nil && time.Since(answered) > d.app.killSilence():
 			return control.StepDown{}, err
 		}
 		gone := err == nil && (st.Leader != before.Leader || !st.Quorum.OK)
@@ -53,13 +57,26 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 	if err := pause(ctx, d.app.countWait()); err != nil {
 		return control.StepDown{}, err
 	}
-	after, err := statusOf(ctx, watcher)
+	after, err := d.insist(ctx, watcher)
 	if err != nil {
 		return control.StepDown{}, err
 	}
 	result.Lost = int(after.Counters.Missed - min(after.Counters.Missed, before.Counters.Missed))
 	d.progress.say("start %s again", victim)
 	return result, nil
+}
+
+// insist asks the watcher until it answers, but not for ever: a single answer that does not come, in the middle of a takeover, is no reason
+// to lose the measurement.
+func (d *drill) insist(ctx context.Context, watcher *control.Client) (st control.Status, err error) {
+	for begin := time.Now(); ; {
+		if st, err = statusOf(ctx, watcher); err == nil || time.Since(begin) > d.app.killSilence() {
+			return st, err
+		}
+		if stop := pause(ctx, d.app.pollEvery/4); stop != nil {
+			return st, stop
+		}
+	}
 }
 
 // watcher is the first member of --addr that follows.
@@ -85,5 +102,8 @@ func (d *drill) watcher(ctx context.Context) (*control.Client, control.Status, e
 	}
 	return nil, control.Status{}, fail(exitDegraded, "the only member asked is the leader, which is about to be killed\n  next: name others too: --addr eu-1:9870,us-1:9870")
 }
+
+// killSilence is for how long the watcher may not answer: a takeover keeps it busy, and so does the line to it that the leader's host was on.
+func (a *app) killSilence() time.Duration { return 50 * a.pollEvery }
 
 func (a *app) countWait() time.Duration { return min(countWait, 35*a.pollEvery) }

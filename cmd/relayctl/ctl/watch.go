@@ -33,12 +33,13 @@ func (a *app) watch(ctx context.Context) error {
 	}
 	var last control.Status
 	var seen time.Time
+	var failed error // of the last look
 	for {
 		st, err := a.status(ctx)
 		if ctx.Err() != nil {
-			break
+			break // an interrupted look says nothing
 		}
-		if err == nil {
+		if failed = err; err == nil {
 			last, seen = st, time.Now()
 		}
 		if err := a.drawFrame(screen, last, seen, err); err != nil {
@@ -48,8 +49,11 @@ func (a *app) watch(ctx context.Context) error {
 			break
 		}
 	}
-	if seen.IsZero() {
+	switch {
+	case seen.IsZero():
 		return exitWith(exitDown)
+	case failed != nil:
+		return exitWith(exitCode(failed))
 	}
 	return exitWith(healthExit(last))
 }
