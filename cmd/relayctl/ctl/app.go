@@ -89,12 +89,32 @@ the quorum (no upstream, no replica), 2 no quorum, no leader or no answer.`,
 	root.AddCommand(a.statusCommand(), a.stepDownCommand(), a.drillCommand(), a.blocksCommand(), a.membersCommand(),
 		a.certsCommand(), a.nodeosConfigCommand(), a.preflightCommand())
 	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			helpOnly(cmd)
+		}
 		if cmd.HasSubCommands() && !cmd.Runnable() {
 			groupOnly(cmd)
 		}
 	}
 	return root
+}
+
+// helpOnly makes help refuse a command that does not exist, as calling it is refused; cobra prints the usage and calls that a success.
+func helpOnly(help *cobra.Command) {
+	help.Run = nil
+	help.RunE = func(_ *cobra.Command, args []string) error {
+		cmd, rest, err := help.Root().Find(args)
+		if err == nil && len(rest) > 0 && cmd.HasSubCommands() {
+			err = cmd.ValidateArgs(rest)
+		}
+		if err != nil {
+			return err
+		}
+		cmd.InitDefaultHelpFlag()
+		return cmd.Help()
+	}
 }
 
 // groupOnly makes a command that only has others under it refuse a word that names none of them; cobra prints the help and calls that a success.
