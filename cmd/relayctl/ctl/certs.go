@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,6 +21,9 @@ const (
 	caKeyFile     = "ca-key.pem"
 	gossipKeyFile = "gossip.key"
 )
+
+// maxDays is how long a CA of certs init lasts.
+const maxDays = 3650
 
 func (a *app) certsCommand() *cobra.Command {
 	var dir string
@@ -92,19 +96,26 @@ over the old ones: relayd reads them again without a restart.`,
   relayctl certs issue eu-1 --days 90`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(_ *cobra.Command, names []string) error {
-			if days < 1 {
-				return fail(exitDegraded, "--days %d\n  next: give a number of days", days)
+			if days < 1 || days > maxDays {
+				return fail(exitDegraded, "--days %d\n  next: give a number of days, at most %d: no CA lasts longer", days, maxDays)
 			}
 			ca, err := transport.LoadCA(filepath.Join(*dir, caCertFile), filepath.Join(*dir, caKeyFile))
 			if err != nil {
 				return fail(exitDegraded, "%w\n  next: give --dir the folder of relayctl certs init", err)
 			}
-			for _, name := range names {
+			// Nothing is written unless everything can be.
+			for i, name := range names {
 				if err := transport.ValidName(name); err != nil {
 					return fail(exitDegraded, "%w\n  next: name the member as node: does in its configuration", err)
 				}
-				if file := transport.FilesOf(*dir, name).Cert; name == "ca" {
-					return existing(file)
+				if slices.Contains(names[:i], name) {
+					return fail(exitDegraded, "%s is named twice\n  next: name each member once", name)
+				}
+				files := transport.FilesOf(*dir, name)
+				for _, file := range []string{files.Cert, files.Key} {
+					if !missing(file) {
+						return existing(file)
+					}
 				}
 			}
 			var wrote []string
