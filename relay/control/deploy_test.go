@@ -184,6 +184,32 @@ func TestBoundsOfHistograms(t *testing.T) {
 	}
 }
 
+// TestQuantilesComeWithBounds has a bound at what a rule compares a quantile of a histogram with. Prometheus guesses a quantile within its bucket:
+// a disk of 35 ms was said to take 59, over a limit of 50.
+func TestQuantilesComeWithBounds(t *testing.T) {
+	m := control.NewMetrics("")
+	record(m)
+	served := scrape(t, m)
+	var rules alertRules
+	strict(t, "alerts.yml", &rules)
+	compared := 0
+	for _, group := range rules.Groups {
+		for _, r := range group.Rules {
+			rule := regexp.MustCompile(`^histogram_quantile\(.*rate\((\w+)\[.* > ([0-9.]+)$`).FindStringSubmatch(r.Expr)
+			if rule == nil {
+				continue
+			}
+			compared++
+			if bound := rule[1] + `{le="` + rule[2] + `"}`; !strings.Contains(served, bound) {
+				t.Errorf("%s: no bucket %s", r.Alert, bound)
+			}
+		}
+	}
+	if compared < 2 {
+		t.Errorf("%d rules compare a quantile; where are the others?", compared)
+	}
+}
+
 // TestDashboard checks every query of the Grafana dashboard.
 func TestDashboard(t *testing.T) {
 	var board struct {

@@ -37,7 +37,8 @@ type Metrics struct {
 	peerRTT, clockOffset          gauges
 }
 
-// Buckets, in seconds. The gate must stay far below a slot (0.5 s); the lead of
+// Buckets, in seconds. What an alert compares with is a bound: a quantile is guessed within its bucket, so that beyond the bound below it may
+// already look too high. The gate must stay far below a slot (0.5 s); the lead of
 // a block grows from 37.5 ms to 450 ms within a round by nodeos's defaults, and is
 // negative for a late one.
 func gateBuckets() []float64 {
@@ -49,7 +50,7 @@ func leadBuckets() []float64 {
 }
 
 func diskBuckets() []float64 {
-	return []float64{0.5e-3, 1e-3, 2e-3, 4e-3, 8e-3, 15e-3, 30e-3, 60e-3, 125e-3, 250e-3, 500e-3, 1, 2}
+	return []float64{0.5e-3, 1e-3, 2e-3, 4e-3, 8e-3, 15e-3, 30e-3, 50e-3, 75e-3, 125e-3, 250e-3, 500e-3, 1, 2}
 }
 
 // NewMetrics returns the metrics of a relay of the given build version.
