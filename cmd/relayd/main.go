@@ -24,11 +24,25 @@ func main() {
 	if filepath.Base(os.Args[0]) == "relayctl" { // a link to this program, as in the image
 		os.Exit(ctl.Main(os.Args[1:], version))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second one ends the process at once
+	ctx, stop := signal.NotifyContext(context.Background(), stopSignals()...)
+	context.AfterFunc(ctx, func() {
+		signal.Ignore(syscall.SIGHUP) // a terminal that is closed sends several
+		stop()                        // of the others a second one ends the process at once
+	})
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()
 	os.Exit(code)
+}
+
+// stopSignals are those that end the process in order: a leader hands over. SIGHUP is one of them, since that is what a terminal sends that is
+// closed, and an operator who would have other daemons read their files again; as the kill that it is by default it would cost blocks. Where it
+// is ignored, as under nohup, it stays so.
+func stopSignals() []os.Signal {
+	signals := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		signals = append(signals, syscall.SIGHUP)
+	}
+	return signals
 }
 
 // exitCode is an error that ends the process with a code of its own; what there

@@ -17,7 +17,7 @@ func runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "run",
 		Short:   "Run this relay",
-		Long:    "run takes part in the group until it gets SIGTERM or SIGINT: then it waits for our round to end (8 s at\nmost), hands leadership over, finishes what is under way, and exits with 0. A second one ends it at once.",
+		Long:    "run takes part in the group until it gets SIGTERM, SIGINT or SIGHUP: then it waits for our round to end\n(8 s at most), hands leadership over, finishes what is under way, and exits with 0. A second SIGTERM or\nSIGINT ends it at once.",
 		Example: "  relayd run --config relay.yaml\n  RELAY_LOG_LEVEL=debug relayd run --config relay.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
