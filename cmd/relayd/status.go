@@ -30,7 +30,8 @@ type note struct {
 	Member    control.Member     `json:"member"`
 	Upstreams []control.Upstream `json:"upstreams"`
 	Active    string             `json:"active"`
-	Quorum    control.Quorum     `json:"quorum"` // as its author counts it
+	ActiveID  string             `json:"active_id"` // its short node id: names need not differ
+	Quorum    control.Quorum     `json:"quorum"`    // as its author counts it
 }
 
 // Status implements control.Node.
@@ -158,16 +159,14 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 			s.Members = append(s.Members, m.otherMember(s, o, notes))
 		}
 	}
+	activeID := own.ActiveID
 	if g.Leader != m.cfg.Node {
-		fromLeader(s, notes[g.Leader], n.At)
-	}
-	nameSource(s)
-	for i := range s.Members {
-		for j := range s.Members[i].Replicas {
-			r := &s.Members[i].Replicas[j]
-			r.Active = r.Name == s.Active && s.Active != ""
+		if id, ok := fromLeader(s, notes[g.Leader], n.At); ok {
+			activeID = id
 		}
 	}
+	nameSource(s)
+	markActive(s, activeID)
 	slices.SortFunc(s.Members, func(a, b control.Member) int {
 		if l := b.Role == control.RoleLeader; l != (a.Role == control.RoleLeader) {
 			if l {
@@ -179,8 +178,21 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 	})
 }
 
-// fromLeader takes over what only the leader knows.
-func fromLeader(s *control.Status, told relay.Note, now time.Time) {
+// markActive marks the active replica at every member that it is connected to: by its id, since nodeos that were given no name all have the
+// same. A leader of an earlier build tells the name alone.
+func markActive(s *control.Status, id string) {
+	for i := range s.Members {
+		for j := range s.Members[i].Replicas {
+			r := &s.Members[i].Replicas[j]
+			if r.Active = r.NodeID == id; id == "" {
+				r.Active = r.Name == s.Active && s.Active != ""
+			}
+		}
+	}
+}
+
+// fromLeader takes over what only the leader knows, and returns the id of the active replica; false: it has told nothing.
+func fromLeader(s *control.Status, told relay.Note, now time.Time) (activeID string, ok bool) {
 	lead, ok := decodeNote(told)
 	age := noteAge(told, now)
 	if ok {
@@ -197,6 +209,7 @@ func fromLeader(s *control.Status, told relay.Note, now time.Time) {
 	default: // it leads since a moment ago: whoever was heard lately has not gone by that
 		s.Quorum.Have = max(s.Quorum.Have, heard(s.Members))
 	}
+	return lead.ActiveID, ok
 }
 
 // heard counts the voters that were heard lately.
@@ -246,7 +259,11 @@ func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 			Version: strconv.Itoa(r.Version),
 		})
 	}
-	return note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g)}
+	told := note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g)}
+	if told.Active != "" {
+		told.ActiveID = short(n.Active)
+	}
+	return told
 }
 
 func quorumOf(g cluster.Status) control.Quorum {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 
@@ -134,5 +135,49 @@ func TestNameSource(t *testing.T) {
 	s.Members[1].Replicas, s.Forwarded.Source = nil, "e2e8e533"
 	if nameSource(&s); s.Forwarded.Source != "e2e8e533" {
 		t.Errorf("source %q of a replica that has gone, want its id", s.Forwarded.Source)
+	}
+}
+
+// TestActiveByID marks one replica as active where all have the same name, as nodeos that were given none do: all of them had the mark.
+func TestActiveByID(t *testing.T) {
+	at := func() control.Status {
+		return control.Status{Active: "agent", Members: []control.Member{
+			{Name: "eu-1", Replicas: []control.Replica{{Name: "agent", NodeID: "aa"}, {Name: "agent", NodeID: "bb", Active: true}}},
+			{Name: "us-1", Replicas: []control.Replica{{Name: "agent", NodeID: "aa"}, {Name: "other", NodeID: "cc"}}},
+		}}
+	}
+	for name, test := range map[string]struct {
+		id, active string
+		want       []bool // in the order of the members
+	}{
+		"by its id":                      {"aa", "agent", []bool{true, false, true, false}},
+		"one that is connected nowhere":  {"dd", "agent", []bool{false, false, false, false}},
+		"a leader of an earlier build":   {"", "agent", []bool{true, true, true, false}},
+		"none":                           {"", "", []bool{false, false, false, false}},
+		"one that is told to be another": {"cc", "other", []bool{false, false, false, true}},
+	} {
+		s := at()
+		s.Active = test.active
+		markActive(&s, test.id)
+		var got []bool
+		for _, m := range s.Members {
+			for _, r := range m.Replicas {
+				got = append(got, r.Active)
+			}
+		}
+		if !slices.Equal(got, test.want) {
+			t.Errorf("%s: got %v, want %v", name, got, test.want)
+		}
+	}
+	body, err := json.Marshal(note{Active: "agent", ActiveID: "aa"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := at()
+	if id, ok := fromLeader(&s, relay.Note{Body: body}, time.Now()); id != "aa" || !ok {
+		t.Errorf("the leader's word: got %q, %v, want aa", id, ok)
+	}
+	if _, ok := fromLeader(&s, relay.Note{}, time.Now()); ok {
+		t.Error("no word of the leader is taken for one")
 	}
 }
