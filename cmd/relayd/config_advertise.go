@@ -42,3 +42,13 @@ func (c Config) AdvertiseAddr() (string, error) {
 	}
 	return "", errors.Join(append(causes, ErrNoAdvertise)...)
 }
+
+// APIAddr is where the API is reached, for members to tell each other: http.listen or, where that stands for all addresses of this host, the
+// one at which the others reach it.
+func (c Config) APIAddr(advertise string) string {
+	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	if err != nil || !isUnspecified(host) || advertise == "" || advertise == loneAddr {
+		return c.HTTP.Listen
+	}
+	return net.JoinHostPort(hostOf(advertise), port)
+}

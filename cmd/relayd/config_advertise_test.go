@@ -55,3 +55,20 @@ func TestNothingToAdvertise(t *testing.T) {
 	}
 	mustParse(t, minimalConfig) // one that is alone needs no address
 }
+
+// TestAPIAddr tells other members an address that somebody can ask: not 0.0.0.0.
+func TestAPIAddr(t *testing.T) {
+	for _, tt := range []struct{ listen, advertise, want string }{
+		{"0.0.0.0:9870", "eu-1.between:8300", "eu-1.between:9870"},
+		{":9870", "192.0.2.1:8300", "192.0.2.1:9870"},
+		{"[::]:9870", "[2001:db8::1]:8300", "[2001:db8::1]:9870"},
+		{"127.0.0.1:9870", "192.0.2.1:8300", "127.0.0.1:9870"},
+		{"10.0.0.5:9870", "192.0.2.1:8300", "10.0.0.5:9870"},
+		{"0.0.0.0:9870", loneAddr, "0.0.0.0:9870"},
+		{"", "192.0.2.1:8300", ""}, // no API: a demo
+	} {
+		if got := (Config{HTTP: HTTPConfig{Listen: tt.listen}}).APIAddr(tt.advertise); got != tt.want {
+			t.Errorf("%s at %s: got %q, want %q", tt.listen, tt.advertise, got, tt.want)
+		}
+	}
+}

@@ -36,6 +36,7 @@ type member struct {
 	useful  usefulness
 	replica net.Listener // where replicas dial
 	api     net.Listener // nil: no API
+	apiAddr string       // where it is reached, for people
 }
 
 // gossip is what a member needs to know of the others.
@@ -78,6 +79,7 @@ func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *
 	if err != nil {
 		return nil, err
 	}
+	m.apiAddr = cfg.APIAddr(advertise)
 	return m, m.openGroup(layer, advertise)
 }
 

@@ -241,7 +241,7 @@ func nameSource(s *control.Status) {
 // ownNote is what this member tells about itself.
 func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 	c := control.Member{
-		Name: m.cfg.Node, Region: m.cfg.Region, Role: ownRole(g), HTTP: m.cfg.HTTP.Listen,
+		Name: m.cfg.Node, Region: m.cfg.Region, Role: ownRole(g), HTTP: m.apiAddr,
 		Mark: n.State.Mark.Height(), Version: version, Upstream: m.upstreamState(n), Replicas: []control.Replica{},
 	}
 	if g.Disk.P99 > 0 {

@@ -129,7 +129,7 @@ func (m *member) announce(replicas []string) {
 	a := m.group.Announce()
 	m.gossip.Update(members.Meta{
 		ClusterID: a.ClusterID, RaftID: a.RaftID, ClusterAddr: a.Addr, HasState: a.HasState,
-		HTTPAddr: m.cfg.HTTP.Listen, Region: m.cfg.Region, Version: version,
+		HTTPAddr: m.apiAddr, Region: m.cfg.Region, Version: version,
 		UpstreamReachable: m.useful.reachable.Load(), Replicas: replicas,
 	})
 }

@@ -14,7 +14,7 @@ func (a *app) membersCommand() *cobra.Command {
 		Use:   "members",
 		Short: "List the members of the group, or remove one",
 		Long: `List the members of the group. AGE is how old the member's own figures are;
-HTTP is where its control API listens.`,
+HTTP is where its control API listens: on loopback only its own host reaches it.`,
 		Example: `  relayctl members
   relayctl members remove us-1`,
 		Args: cobra.NoArgs,
