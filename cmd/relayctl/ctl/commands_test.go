@@ -264,11 +264,25 @@ func TestMembers(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit %d", code)
 	}
+	// One that is heard was most likely not meant.
+	_, errs, code := exec(t, serve(t, n), "members", "remove", "ap-1")
+	if code != exitDegraded || !strings.Contains(errs, "ap-1 is running: it was heard 300ms ago\n  next: stop its relayd") || n.removed != "" {
+		t.Errorf("remove one that runs: exit %d %q, removed %q", code, errs, n.removed)
+	}
+	if out, _, code := exec(t, serve(t, n), "members", "remove", "ap-1", "--live"); code != exitOK || out != "ap-1 is no longer a member\n" {
+		t.Errorf("remove it all the same: exit %d %q", code, out)
+	}
+	n.status = func(int) control.Status {
+		s := sample()
+		s.Members[2].Role, s.Members[2].Stale, s.Members[2].AgeMS = control.RoleUnreachable, true, 9_000
+		return s
+	}
+	n.removed = ""
 	out, _, code = exec(t, serve(t, n), "members", "remove", "ap-1")
 	if code != exitOK || out != "ap-1 is no longer a member\n" || n.removed != "ap-1" {
 		t.Errorf("remove: exit %d %q", code, out)
 	}
-	_, errs, code := exec(t, serve(t, n), "members", "remove", "eu-1")
+	_, errs, code = exec(t, serve(t, n), "members", "remove", "eu-1")
 	if code != exitDegraded || !strings.Contains(errs, "next: step it down first") {
 		t.Errorf("remove the leader: exit %d %q", code, errs)
 	}

@@ -45,12 +45,14 @@ HTTP is where its control API listens: on loopback only its own host reaches it.
 }
 
 func (a *app) removeCommand() *cobra.Command {
-	return &cobra.Command{
+	var live bool
+	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Take a member out of the group for good",
 		Long: `Take a member out of the group for good: it no longer counts for the quorum.
-Stop its relayd first. To bring the host back,
-wipe its data directory and start it: it joins as a new member.`,
+Stop its relayd first: one that is still heard is not removed, unless --live is
+given. To bring the host back, wipe its data directory and start it: it joins as
+a new member.`,
 		Example: `  relayctl members remove us-1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -60,6 +62,11 @@ wipe its data directory and start it: it joins as a new member.`,
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*readTimeout)
 			defer cancel()
+			if !live {
+				if err := refuseLive(ctx, c, args[0]); err != nil {
+					return err
+				}
+			}
 			if err := c.RemoveMember(ctx, args[0]); err != nil {
 				return err
 			}
@@ -70,6 +77,23 @@ wipe its data directory and start it: it joins as a new member.`,
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&live, "live", false, "also a member that is still heard: its relayd ends, and the group has less in reserve")
+	return cmd
+}
+
+// refuseLive refuses to remove a member that runs: most likely another one was meant. Whether the leader may be removed, or one that is none,
+// is for the group to say.
+func refuseLive(ctx context.Context, c *control.Client, name string) error {
+	list, err := c.Members(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range list.Members {
+		if m.Name == name && !m.Stale && (m.Role == control.RoleFollower || m.Role == control.RoleNonvoter) {
+			return fail(exitDegraded, "%s is running: it was heard %s ago\n  next: stop its relayd so that it stays stopped, then repeat this; with --live it is removed as it is", clean(name), ageText(m.AgeMS))
+		}
+	}
+	return nil
 }
 
 func renderMemberList(list control.MemberList, colours bool) string {
