@@ -215,7 +215,10 @@ func (a *app) clients() ([]*control.Client, error) {
 
 // transport is the default one with the TLS files of the flags; nil without.
 func (a *app) transport() (http.RoundTripper, error) {
-	if a.tlsCA == "" && a.tlsCert == "" {
+	switch {
+	case (a.tlsCert == "") != (a.tlsKey == ""):
+		return nil, fail(exitDegraded, "--tls-cert and --tls-key belong together\n  next: give the two files of one certificate")
+	case a.tlsCA == "" && a.tlsCert == "":
 		return nil, nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS13}
