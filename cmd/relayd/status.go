@@ -330,7 +330,7 @@ func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[stri
 		}
 	}
 	if m.gossip != nil {
-		m.fromGossip(&c)
+		m.fromGossip(&c, s.Quorum.OK)
 	}
 	if o.RTT > 0 {
 		c.RTTMS = ms(o.RTT)
@@ -341,8 +341,8 @@ func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[stri
 	return c
 }
 
-// fromGossip fills in what no note told.
-func (m *member) fromGossip(c *control.Member) {
+// fromGossip fills in what no note told. Notes come by way of the leader: without one, that none has come does not say that a member is gone.
+func (m *member) fromGossip(c *control.Member, led bool) {
 	for _, g := range m.gossip.Members() {
 		if g.Name != c.Name {
 			continue
@@ -354,6 +354,9 @@ func (m *member) fromGossip(c *control.Member) {
 				c.Role = control.RoleFollower
 				c.Note = "no link yet"
 			}
+		}
+		if c.Role == control.RoleUnreachable && g.State == members.Alive && !led {
+			c.Role, c.Note = control.RoleFollower, "alive by gossip"
 		}
 		if g.RTT > 0 {
 			c.RTTMS = ms(g.RTT)

@@ -186,7 +186,7 @@ func (s *Status) assessMember(m *Member, highest uint32) {
 				"wait a moment: after a start it takes over the group's log; if it stays so, read its log")
 		}
 	}
-	if m.Stale {
+	if m.Stale && s.Leader != "" { // without a leader nobody passes figures on
 		s.problem(HealthDegraded, "stale", m.Name, fmt.Sprintf("figures are %s old", age(m.AgeMS)), "check the gossip port (TCP and UDP) between the members")
 	}
 	for _, r := range m.Replicas {
