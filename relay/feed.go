@@ -135,11 +135,11 @@ func appendNote(b []byte, n Note, now time.Time) []byte {
 	b = append(b, name...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(age))
 	b = binary.LittleEndian.AppendUint64(b, uint64(now.UnixNano()))
-	return append(b, n.Body[:min(len(n.Body), maxNote)]...)
+	return append(b, n.Body[:min(len(n.Body), MaxNote)]...)
 }
 
 func parseNote(b []byte) (n Note, err error) {
-	if len(b) < 1 || len(b) < 1+int(b[0])+12 || len(b) > 1+maxName+12+maxNote {
+	if len(b) < 1 || len(b) < 1+int(b[0])+12 || len(b) > 1+maxName+12+MaxNote {
 		return n, fmt.Errorf("note of %d bytes: %w", len(b), errFeed)
 	}
 	name := 1 + int(b[0])

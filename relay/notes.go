@@ -11,8 +11,8 @@ import (
 const (
 	// noteEvery is how often a relay's note is passed on.
 	noteEvery = 500 * time.Millisecond
-	// maxNote bounds a note, in bytes.
-	maxNote = 16 << 10
+	// MaxNote bounds the body of a note, in bytes: what is beyond is cut off.
+	MaxNote = 16 << 10
 	// maxNotes bounds the relays whose notes are kept.
 	maxNotes = 64
 )

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/thinrelay/thinrelay/cluster"
@@ -24,7 +23,7 @@ func (m *member) share(ctx context.Context) error {
 		}
 		if n, ok := m.node.Status(ctx); ok {
 			g := m.group.Status()
-			if body, err := json.Marshal(m.ownNote(n, g)); err == nil {
+			if body, err := m.ownNote(n, g).encoded(relay.MaxNote); err == nil {
 				m.node.Share(ctx, body)
 			}
 			m.gauges(n, g)
