@@ -31,6 +31,8 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 	result := control.StepDown{From: before.Leader}
 	led := time.Now()      // when the old leader was last seen to lead
 	answered := time.Now() // when the watcher last answered
+	// What was missed long before is not the kill's; that of the last seconds may be, which the watcher notes later.
+	missed, noted := before.Counters.Missed, time.Now()
 	for {
 		asked := time.Now()
 		st, err := statusOf(ctx, watcher)
@@ -43,6 +45,9 @@ func (d *drill) kill(ctx context.Context) (control.StepDown, error) {
 		gone := err == nil && (st.Leader != before.Leader || !st.Quorum.OK)
 		if err == nil && !gone {
 			led = asked
+			if asked.Sub(noted) >= d.app.countWait() {
+				before.Counters.Missed, missed, noted = missed, st.Counters.Missed, asked
+			}
 		}
 		if gone && st.Quorum.OK && st.Leader != "" {
 			result.To, result.Term = st.Leader, st.Term

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/thinrelay/thinrelay/relay/control"
 )
@@ -71,5 +72,30 @@ func TestDrillKillUnheard(t *testing.T) {
 	}
 	if _, errs, code := drill(func(ask int64) bool { return ask > 2 }); code != exitDown || !strings.Contains(errs, "next: check that --addr is a relay's") {
 		t.Errorf("gone: exit %d %q", code, errs)
+	}
+}
+
+// TestDrillKillLostBefore does not charge a kill with slots that were missed while the operator was still on the way to it.
+func TestDrillKillLostBefore(t *testing.T) {
+	follower := healthy()
+	begin := time.Now()
+	follower.status = func(ask int) control.Status {
+		s := sample()
+		s.Node = "us-1"
+		if ask > 2 {
+			s.Counters.Missed = 3
+		}
+		if time.Since(begin) > time.Second { // many times what slots are counted for here
+			s.Leader, s.Counters.Missed = "us-1", 4
+		}
+		return s
+	}
+	out, errs, _ := exec(t, serve(t, healthy())+","+serve(t, follower), "--json", "drill", "--kill-hint", "--count", "1")
+	var r drillReport
+	if err := json.Unmarshal([]byte(out), &r); err != nil {
+		t.Fatalf("%v: %q %q", err, out, errs)
+	}
+	if r.Lost != 1 {
+		t.Errorf("lost: got %d, want 1", r.Lost)
 	}
 }
