@@ -36,6 +36,8 @@ type Status struct {
 	// Ended is when this relay last stopped leading, Successor when it first
 	// saw a later leader that had an upstream: the gap between the two.
 	Ended, Successor time.Time
+	// Unresolved is since when this leader lets nothing out, because it cannot know whether the next block was sent; zero: it does not wait.
+	Unresolved time.Time
 	// Heard is when an upstream last said something, while leading.
 	Heard     time.Time
 	RingLen   int
@@ -102,7 +104,7 @@ func (h *hub) status() Status {
 		Ended: h.ended, Successor: h.successor,
 	}
 	if h.lead != nil {
-		s.Term = h.lead.term
+		s.Term, s.Unresolved = h.lead.term, h.round.stuck
 	}
 	if tip := h.ring.Tip(); tip != nil {
 		s.Tip, s.HasTip = tip.Block, true

@@ -44,7 +44,13 @@ func TestUnresolvedOnASingleProducerChain(t *testing.T) {
 					w.dump(50)
 					t.Fatalf("unresolved records=%d, want 1", got)
 				}
+				if s, _ := w.node.Status(t.Context()); s.Unresolved.IsZero() {
+					t.Error("status does not tell that nothing is let out")
+				}
 				time.Sleep(12 * time.Second)
+				if s, _ := w.node.Status(t.Context()); s.Unresolved.IsZero() != tt.goes {
+					t.Errorf("status tells that nothing is let out since %v, want it to be over: %v", s.Unresolved, tt.goes)
+				}
 				if got := w.count(relay.Forwarded) > before; got != tt.goes {
 					w.dump(50)
 					t.Fatalf("blocks forwarded after unresolved_after=%v, want %v", got, tt.goes)

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
@@ -24,15 +23,6 @@ const (
 	// forgetAfter is the age from which a member counts as unreachable.
 	forgetAfter = 5 * time.Second
 )
-
-// note is what members tell each other for status (relay.Note).
-type note struct {
-	Member    control.Member     `json:"member"`
-	Upstreams []control.Upstream `json:"upstreams"`
-	Active    string             `json:"active"`
-	ActiveID  string             `json:"active_id"` // its short node id: names need not differ
-	Quorum    control.Quorum     `json:"quorum"`    // as its author counts it
-}
 
 // Status implements control.Node.
 func (a api) Status(ctx context.Context) (control.Status, error) {
@@ -159,6 +149,9 @@ func (m *member) fillMembers(ctx context.Context, s *control.Status, n relay.Sta
 			s.Members = append(s.Members, m.otherMember(s, o, notes))
 		}
 	}
+	if own.Stuck {
+		s.Problems = append(s.Problems, unresolved(m.cfg.Node, own.Member.Mark))
+	}
 	activeID := own.ActiveID
 	if g.Leader != m.cfg.Node {
 		if id, ok := fromLeader(s, notes[g.Leader], n.At); ok {
@@ -208,6 +201,9 @@ func fromLeader(s *control.Status, told relay.Note, now time.Time) (activeID str
 		s.Quorum.Have = max(s.Quorum.Have, lead.Quorum.Have)
 	default: // it leads since a moment ago: whoever was heard lately has not gone by that
 		s.Quorum.Have = max(s.Quorum.Have, heard(s.Members))
+	}
+	if lead.Stuck && age < forgetAfter {
+		s.Problems = append(s.Problems, unresolved(told.From, lead.Member.Mark))
 	}
 	return lead.ActiveID, ok
 }
@@ -259,7 +255,7 @@ func (m *member) ownNote(n relay.Status, g cluster.Status) note {
 			Version: strconv.Itoa(r.Version),
 		})
 	}
-	told := note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g)}
+	told := note{Member: c, Upstreams: m.upstreams(n), Active: replicaName(n, n.Active), Quorum: quorumOf(g), Stuck: !n.Unresolved.IsZero()}
 	if told.Active != "" {
 		told.ActiveID = short(n.Active)
 	}
@@ -372,10 +368,4 @@ func roleOf(o cluster.Member, leader string) control.Role {
 		return control.RoleNonvoter
 	}
 	return control.RoleFollower
-}
-
-func noteAge(n relay.Note, now time.Time) time.Duration { return n.Age + now.Sub(n.At) }
-
-func decodeNote(n relay.Note) (out note, ok bool) {
-	return out, n.Body != nil && json.Unmarshal(n.Body, &out) == nil
 }

@@ -4,9 +4,21 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"time"
 
+	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/control"
 )
+
+// note is what members tell each other for status (relay.Note).
+type note struct {
+	Member    control.Member     `json:"member"`
+	Upstreams []control.Upstream `json:"upstreams"`
+	Active    string             `json:"active"`
+	ActiveID  string             `json:"active_id"`           // its short node id: names need not differ
+	Quorum    control.Quorum     `json:"quorum"`              // as its author counts it
+	Stuck     bool               `json:"unresolved,omitzero"` // it leads, and waits for the network to move past the mark
+}
 
 // shortError is what is left of an upstream's last error where a note has no room for all of it.
 const shortError = 40
@@ -46,4 +58,19 @@ func worth(r control.Replica) int {
 		return 1
 	}
 	return 0
+}
+
+func noteAge(n relay.Note, now time.Time) time.Duration { return n.Age + now.Sub(n.At) }
+
+func decodeNote(n relay.Note) (out note, ok bool) {
+	return out, n.Body != nil && json.Unmarshal(n.Body, &out) == nil
+}
+
+// unresolved is the problem of a leader that waits for the network to move past the mark.
+func unresolved(leader string, mark uint32) control.Problem {
+	return control.Problem{
+		Level: control.HealthDown, Code: "unresolved", Node: leader,
+		Text:   fmt.Sprintf("lets no block out: an earlier leader may have sent the one after #%d, and no upstream shows a higher one", mark),
+		Remedy: "the network's next block ends it: if it lasts, see whether the upstreams go on at all; where nobody else produces set failover.unresolved_after",
+	}
 }

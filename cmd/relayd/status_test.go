@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/control"
@@ -179,5 +181,36 @@ func TestActiveByID(t *testing.T) {
 	}
 	if _, ok := fromLeader(&s, relay.Note{}, time.Now()); ok {
 		t.Error("no word of the leader is taken for one")
+	}
+}
+
+// TestUnresolvedIsTold says at every member why nothing leaves while the leader waits for the network to move past the mark: status told that
+// all was well, and later that slots were missed, for which it sent people to the finalizer node.
+func TestUnresolvedIsTold(t *testing.T) {
+	now := time.Now()
+	m := &member{cfg: Config{Node: "us-1"}, metrics: control.NewMetrics("")}
+	if got := m.ownNote(relay.Status{At: now, Leading: true}, cluster.Status{Role: "leader"}); got.Stuck {
+		t.Error("a leader that waits for nothing says that it does")
+	}
+	lead := m.ownNote(relay.Status{At: now, Leading: true, Unresolved: now.Add(-time.Second), State: fsm.State{Mark: fsm.Mark{Last: fsm.BlockID{0, 0, 1, 0x9f}}}}, cluster.Status{Role: "leader"})
+	body, err := json.Marshal(lead)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for age, want := range map[time.Duration]bool{300 * time.Millisecond: true, time.Minute: false} {
+		s := control.Status{
+			Node: "eu-1", Leader: "us-1", Quorum: control.Quorum{Have: 2, Need: 2, Total: 3, OK: true},
+			Members: []control.Member{{Name: "us-1", Role: control.RoleLeader, Upstream: "1 connected", Replicas: []control.Replica{{Name: "nodeos-a"}}}},
+		}
+		fromLeader(&s, relay.Note{From: "us-1", Body: body, At: now, Age: age}, now)
+		s.Assess()
+		i := slices.IndexFunc(s.Problems, func(p control.Problem) bool { return p.Code == "unresolved" })
+		if got := i >= 0; got != want {
+			t.Errorf("its word is %s old: told %v, want %v", age, got, want)
+			continue
+		}
+		if want && (s.Health != control.HealthDown || s.Problems[i].Node != "us-1" || !strings.Contains(s.Problems[i].Text, "the one after #415,")) {
+			t.Errorf("got %s, %+v", s.Health, s.Problems[i])
+		}
 	}
 }
