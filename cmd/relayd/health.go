@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -27,8 +29,8 @@ func healthCommand() *cobra.Command {
 		Example: "  relayd health\n  relayd health --ready --addr http://127.0.0.1:9870",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if env := os.Getenv("RELAY_ADDR"); env != "" && !cmd.Flags().Changed("addr") {
-				addr = env
+			if !cmd.Flags().Changed("addr") {
+				addr = cmp.Or(os.Getenv("RELAY_ADDR"), listening(os.Getenv(envName("http.listen"))), addr)
 			}
 			addr, _, _ = strings.Cut(addr, ",") // relayctl takes several; here the first is meant
 			ctx, cancel := context.WithTimeout(cmd.Context(), 3*time.Second)
@@ -59,9 +61,22 @@ func healthCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&addr, "addr", "http://127.0.0.1:9870", "control API of the relay (env RELAY_ADDR, of several the first); on loopback with http.tls as well, its certificate is not checked there")
+	cmd.Flags().StringVar(&addr, "addr", "http://127.0.0.1:9870", "control API of the relay (env RELAY_ADDR, of several the first, else RELAY_HTTP_LISTEN); on loopback with http.tls as well, its certificate is not checked there")
 	cmd.Flags().BoolVar(&ready, "ready", false, "fail unless the relay is ready, not only alive")
 	return cmd
+}
+
+// listening is where a relay of this host is asked whose http.listen the environment sets, as it may for a container: its health check would ask
+// another port than the one that is listened on, and call a relay ill that is well. Empty: nothing is set, or nothing that could be asked.
+func listening(listen string) string {
+	host, port, err := net.SplitHostPort(listen)
+	switch {
+	case err != nil || !isPort(port):
+		return ""
+	case isUnspecified(host):
+		host = "localhost" // whichever of the two families it listens on
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // alive asks for /healthz, which needs nothing of the relay but to run; simulated nodes have it too. It returns where it was answered

@@ -104,3 +104,40 @@ func serveTLS(t *testing.T, h http.Handler) string {
 	})
 	return ln.Addr().String()
 }
+
+// TestHealthWhereItListens asks a container's relay where its environment says that it listens.
+func TestHealthWhereItListens(t *testing.T) {
+	well := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer well.Close()
+	_, port, err := net.SplitHostPort(well.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		name, listen, addr string
+		well               bool
+	}{
+		{"all addresses", "0.0.0.0:" + port, "", true},
+		{"all addresses, no host", ":" + port, "", true},
+		{"one address", "127.0.0.1:" + port, "", true},
+		{"RELAY_ADDR goes first", "127.0.0.1:1", well.URL, true},
+		{"RELAY_ADDR goes first, nobody there", "127.0.0.1:" + port, "127.0.0.1:1", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Setenv("RELAY_HTTP_LISTEN", tt.listen)
+			t.Setenv("RELAY_ADDR", tt.addr)
+			cmd := healthCommand()
+			cmd.SetArgs([]string{})
+			cmd.SetOut(&bytes.Buffer{})
+			cmd.SilenceUsage, cmd.SilenceErrors = true, true
+			if err := cmd.ExecuteContext(t.Context()); (err == nil) != tt.well {
+				t.Errorf("got %v, want it to be well: %v", err, tt.well)
+			}
+		})
+	}
+	for _, listen := range []string{"", "9870", "127.0.0.1:0", "127.0.0.1:x"} {
+		if got := listening(listen); got != "" {
+			t.Errorf("%q: got %q, want nothing", listen, got)
+		}
+	}
+}
