@@ -72,3 +72,21 @@ func TestAPIAddr(t *testing.T) {
 		}
 	}
 }
+
+// TestReachedFromHereAlone warns of a member that the others cannot reach: it starts, finds nobody, and nothing says why.
+func TestReachedFromHereAlone(t *testing.T) {
+	dir := groupDir(t, goodCert())
+	for environ, want := range map[string]string{
+		"RELAY_CLUSTER_LISTEN=127.0.0.1:8300":                                                  "warn cluster.listen: 127.0.0.1:8300 is reached from this host alone",
+		"RELAY_CLUSTER_GOSSIP=[::1]:7946":                                                      "warn cluster.gossip: [::1]:7946 is reached from this host alone",
+		"RELAY_CLUSTER_ADVERTISE=localhost":                                                    "warn cluster.advertise: localhost is reached from this host alone",
+		"RELAY_CLUSTER_ADVERTISE=192.0.2.1":                                                    "",
+		"RELAY_CLUSTER_LISTEN=192.0.2.1:8300":                                                  "",
+		"RELAY_CLUSTER_LISTEN=127.0.0.1:8300 RELAY_CLUSTER_JOIN=127.0.0.1:7947,localhost:7948": "",
+	} {
+		got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), strings.Fields(environ), checkTime))
+		if want == "" && got != "" || !strings.HasPrefix(got, want) || strings.Count(got, "\n") > 0 {
+			t.Errorf("%s: got\n%s\nwant %q", environ, got, want)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -154,10 +155,29 @@ func (k *checker) group(c *Config) {
 	if n := len(g.Join) + 1; g.BootstrapExpect > 1 && n < g.BootstrapExpect {
 		k.warn("cluster.join", "lists %d of the %d other members that the group forms with; list them all, so that it forms whichever starts first", len(g.Join), g.BootstrapExpect-1)
 	}
+	k.reached(g)
 	if _, err := c.GossipKeys(); errors.Is(err, ErrGossipKey) {
 		k.fail("cluster.gossip_key_file", "%v; relayctl certs makes it", err)
 	}
 	k.member(g.TLS, c.Node)
+}
+
+// reached warns of addresses that only this host reaches, where other hosts are to be joined.
+func (k *checker) reached(g *ClusterConfig) {
+	local := func(addr string) bool { host := hostOf(addr); return host == "localhost" || isLoopback(host) }
+	if !slices.ContainsFunc(g.Join, func(member string) bool { return !local(member) }) {
+		return // all of the group is on this host, as in a test
+	}
+	const remedy = "%s is reached from this host alone, and cluster.join lists others; write an address that they reach"
+	if g.Advertise != "" && local(g.Advertise) {
+		k.warn("cluster.advertise", remedy, g.Advertise)
+	}
+	if local(g.Listen) {
+		k.warn("cluster.listen", remedy, g.Listen)
+	}
+	if local(g.Gossip) {
+		k.warn("cluster.gossip", remedy, g.Gossip)
+	}
 }
 
 func lossText(n int) string {
