@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -168,11 +169,33 @@ func (g *Group) change(ctx context.Context, n *node, c change, index uint64) err
 }
 
 // Remove removes the named member for good: it can come back only with an empty data directory. The leader cannot remove itself
-// ([ErrRemoveLeader]).
+// ([ErrRemoveLeader]). One that has lost its log and is on its way back is there twice, and both go.
+func (g *Group) Remove(ctx context.Context, name string) error {
+	logs := 0
+	if n := g.running(); n != nil {
+		for _, s := range n.servers() {
+			if storage.NodeOf(string(s.ID)) == name {
+				logs++
+			}
+		}
+	}
+	for i := range max(logs, 1) { // none: removeLog says what is wrong
+		err := g.removeLog(ctx, name)
+		if i > 0 && errors.Is(err, ErrNotMember) {
+			break // the former one has gone by itself
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeLog removes the first of the named member's logs.
 //
 // Raft often stops talking to a member before it has told it of its removal, and the member would look for a leader for ever. So its vote is
 // taken first, which it is told like anything else, and which means to it that it is being removed.
-func (g *Group) Remove(ctx context.Context, name string) error {
+func (g *Group) removeLog(ctx context.Context, name string) error {
 	var parting raft.Server
 	find := func(v verb) func([]raft.Server) (change, error) {
 		return func(servers []raft.Server) (c change, err error) {

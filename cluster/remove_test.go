@@ -1,0 +1,45 @@
+package cluster_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/cluster"
+)
+
+// A member that lost its disk and is lost before it has come back for good is there twice. Removed is what has its name.
+func TestRemoveAllOfAName(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		l.mustAdvance()
+		m := w.followers(l)[0]
+		named := func() (n int) {
+			for _, x := range l.group.Status().Members {
+				if x.Name == m.name {
+					n++
+				}
+			}
+			return n
+		}
+		m.kill()
+		m.wipe()
+		m.start()
+		w.until("the new log to be taken in beside the former", 20*time.Second, func() bool { return named() == 2 })
+		m.kill()
+		if err := l.group.Remove(t.Context(), m.name); err != nil {
+			t.Fatal(err)
+		}
+		if got := named(); got != 0 {
+			t.Errorf("logs of it in the configuration: got %d, want 0", got)
+		}
+		mustErr(t, l.group.Remove(t.Context(), m.name), cluster.ErrNotMember)
+		rest := []string{l.name, w.followers(l)[0].name}
+		slices.Sort(rest)
+		w.voters(l, rest...)
+		w.agreed(l.mustAdvance())
+	})
+}
