@@ -298,7 +298,7 @@ func TestHostileUpstream(t *testing.T) {
 // The first block a relay hears is a lie: the chain that then goes on elsewhere
 // is taken up all the same, after a while.
 func TestFirstBlockIsALie(t *testing.T) {
-	for _, height := range []uint32{1, 3000, 1 << 20, 1 << 31} {
+	for _, height := range []uint32{1, 3000, 1 << 20, 1 << 31, 1<<32 - 3} {
 		t.Run(fmt.Sprint(height), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { firstBlockIsALie(t, height) })
 		})

@@ -1,7 +1,9 @@
 package relay_test
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -225,4 +227,31 @@ func TestFollowerWithLargeBlocksIntroducesItself(t *testing.T) {
 		leader.close()
 		<-ended
 	})
+}
+
+// The first block that a relay hears is a lie of the greatest height there is. The relay
+// tells its next leader what it has, and comes to an end with it. In real time: a hub
+// that does not stops the clock of a test as well.
+func TestGreatestHeight(t *testing.T) {
+	s := newStage(t, director.Passive, nil)
+	up := s.accept(genesis(100), genesis(100))
+	settle()
+	up.write(child(genesis(1<<32-2), s.slot, "bpb", 0, 0).frame)
+	settle()
+	s.stopLead()
+	<-s.led
+	s.led <- nil // for close
+	ours, theirs := net.Pipe()
+	ended := make(chan error, 1)
+	go func() { ended <- s.node.FollowLink(s.ctx, "r1", ours) }()
+	leader := s.meet("r1", theirs)
+	time.Sleep(200 * time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if _, ok := s.node.Status(ctx); !ok {
+		t.Fatal("the hub does not answer any more")
+	}
+	leader.close()
+	<-ended
+	s.close()
 }

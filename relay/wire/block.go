@@ -38,6 +38,9 @@ const finalityExtension = 2
 // maxProducers bounds a schedule inside a header; nodeos's is 125.
 const maxProducers = 125
 
+// maxHeight bounds heights: who counts them may go one further than the last.
+const maxHeight = 1<<32 - 2
+
 // Num is the block's height.
 func (b Block) Num() uint32 { return b.Previous.Num() + 1 }
 
@@ -76,7 +79,7 @@ func ParseBlock(body []byte) (Block, error) {
 	if sig := c.signature(); len(sig) > 0 && sig[0] == keyWA {
 		c.fail(ErrValue)
 	}
-	if b.Previous.Num() == 1<<32-1 {
+	if b.Previous.Num() >= maxHeight {
 		c.fail(ErrValue)
 	}
 	if c.err != nil {

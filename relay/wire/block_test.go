@@ -117,10 +117,12 @@ func TestParseBlockClaims(t *testing.T) {
 			t.Errorf("%s: claim %+v, Savanna %v, %v; want %+v, %v, %v", tt.name, b.QCClaim, b.Savanna(), err, tt.want, tt.savanna, tt.err)
 		}
 	}
-	last := header(3, []byte{0, 0}, sig)
-	copy(last[14:], []byte{255, 255, 255, 255})
-	if _, err := wire.ParseBlock(last); !errors.Is(err, wire.ErrValue) {
-		t.Errorf("a block on number 2^32-1: %v, want %v", err, wire.ErrValue)
+	for below, want := range map[byte]error{1: wire.ErrValue, 2: wire.ErrValue, 3: nil} {
+		last := header(3, []byte{0, 0}, sig)
+		copy(last[14:], []byte{255, 255, 255, 0 - below})
+		if _, err := wire.ParseBlock(last); !errors.Is(err, want) {
+			t.Errorf("a block on number 2^32-%d: %v, want %v", below, err, want)
+		}
 	}
 	if _, err := (wire.Block{HeaderLen: 200}).Signature(make([]byte, 100)); !errors.Is(err, wire.ErrShort) {
 		t.Errorf("Signature in another body: %v, want %v", err, wire.ErrShort)
