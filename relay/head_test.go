@@ -29,14 +29,20 @@ func savanna(parent wire.ID, slot wire.Slot, producer string, claim uint32) scri
 
 // Finality has stood for thousands of blocks, and a replica hangs up: which of them is
 // the head is found out without going back to the last certificate from each. In real
-// time: what counts is how it compares with taking the blocks in.
+// time: the hub was held for as long as a tenth of all these blocks had taken, and more.
 func TestHangUpWhileFinalityStands(t *testing.T) {
 	s := newStage(t, director.Passive, nil)
 	defer s.close()
 	prev := savanna(genesis(100), s.slot, "bpb", 100)
 	up := s.accept(prev.id, prev.id)
-	a, b := s.dial("nodeos-a", prev.id, prev.id), s.dial("nodeos-b", prev.id, prev.id)
+	a := s.dial("nodeos-a", prev.id, prev.id)
+	var gone []*player // three: one may meet a machine that is busy
+	for _, name := range []string{"nodeos-b", "nodeos-c", "nodeos-d"} {
+		gone = append(gone, s.dial(name, prev.id, prev.id))
+	}
 	settle()
+	tick := time.NewTicker(100 * time.Microsecond)
+	defer tick.Stop()
 	await := func(r *player, n int) time.Duration {
 		begin := time.Now()
 		for range n {
@@ -45,15 +51,17 @@ func TestHangUpWhileFinalityStands(t *testing.T) {
 		}
 		up.write(prev.frame)
 		for !r.has(prev.id) && time.Since(begin) < time.Minute {
-			time.Sleep(100 * time.Microsecond)
+			<-tick.C
 		}
 		return time.Since(begin)
 	}
-	all := await(b, 3000)
-	b.nc.Close()
-	<-b.done
-	time.Sleep(5 * time.Millisecond) // for the relay to hear of it
-	if one := await(a, 1); one > all/8 {
-		t.Errorf("the block after the hang-up took %v, all 3000 before it %v", one, all)
+	all, least := await(gone[0], 3000), time.Minute
+	for _, r := range gone {
+		await(r, 0)
+		r.close()
+		least = min(least, await(a, 1))
+	}
+	if least > all/10 {
+		t.Errorf("a block after a hang-up took %v at least, all 3000 before it %v", least, all)
 	}
 }

@@ -44,16 +44,20 @@ func TestSignalsEndInOrder(t *testing.T) {
 			}
 			ended := make(chan error, 1)
 			go func() { ended <- child.Wait() }()
-			for deadline := time.Now().Add(20 * time.Second); ; {
+			late := time.After(20 * time.Second)
+			for look := time.Tick(20 * time.Millisecond); ; {
 				resp, err := http.Get("http://" + addr + "/healthz")
 				if err == nil {
 					resp.Body.Close()
 					break
 				}
-				if time.Now().After(deadline) {
+				select {
+				case <-look:
+				case err := <-ended:
+					t.Fatal("ended before it was asked to:", err)
+				case <-late:
 					t.Fatal("does not start:", err)
 				}
-				time.Sleep(20 * time.Millisecond)
 			}
 			if err := child.Process.Signal(sig); err != nil {
 				t.Fatal(err)
