@@ -58,3 +58,36 @@ func TestMetricsAreMeasured(t *testing.T) {
 		}
 	})
 }
+
+// TestHandOversAskedForAreCounted lets RelayLeadershipMoves leave a drill out: what the members count as leaderships won is, beside the first, what
+// they count as asked for, through whichever member.
+func TestHandOversAskedForAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSimGroup(t, 1)
+		defer g.close()
+		g.speaks("at the start")
+		sum := func(lines ...string) (total float64) {
+			for _, name := range simNames {
+				for _, line := range lines {
+					v, ok := g.metric(name, line)
+					if !ok {
+						t.Fatalf("%s does not serve %s", name, line)
+					}
+					total += v
+				}
+			}
+			return total
+		}
+		won := func() float64 {
+			return sum(`thinrelay_failovers_total{cause="election"}`, `thinrelay_failovers_total{cause="hand_over"}`)
+		}
+		before := won()
+		for _, via := range simNames {
+			g.handOver(via, "")
+			time.Sleep(5 * time.Second) // fake time
+		}
+		if moved, asked := won()-before, sum("thinrelay_step_downs_total"); moved != 3 || asked != moved {
+			t.Errorf("leadership moved %v times, %v of them asked for; want 3 and all", moved, asked)
+		}
+	})
+}

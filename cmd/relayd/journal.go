@@ -244,6 +244,7 @@ func (j *journal) event(r relay.Record) (control.Event, bool) {
 
 // steppedDown notes the outcome of a hand-over.
 func (j *journal) steppedDown(d control.StepDown) {
+	j.metrics.StepDown()
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	e := control.Event{Kind: control.KindStepDown, Time: time.Now(), Node: j.cfg.Node, From: d.From, To: d.To, TookMS: d.TookMS, GapMS: d.GapMS, Lost: d.Lost}

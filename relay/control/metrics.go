@@ -27,7 +27,7 @@ type Metrics struct {
 	live                                    prometheus.Gauge
 	doubleVotes, overflows, syncBlocks      prometheus.Counter
 	votesForwarded, trxDropped              prometheus.Counter
-	missed, activeSwitches                  prometheus.Counter
+	missed, activeSwitches, stepDowns       prometheus.Counter
 	gate, lead, diskWrite                   prometheus.Histogram
 
 	forwarded, refused, failovers counters
@@ -72,6 +72,7 @@ func NewMetrics(version string) *Metrics {
 	m.setAside = m.counterVec("set_aside_total", "Times a block was kept from the replicas, since one hung up after it and no source but this upstream had it.", "upstream")
 
 	m.failovers = m.counterVec("failovers_total", "Leaderships this member won, by cause: an election of its own, or the leader before handed over.", "cause", "election", "hand_over")
+	m.stepDowns = m.counter("step_downs_total", "Hand-overs that somebody asked this member for while it led.")
 	m.activeSwitches = m.counter("active_switches_total", "Times another replica was made active.")
 	m.replicas = m.gaugeVec("replicas", "Replicas connected to this member, by state.", "state", "active", "standby", "behind", "syncing", "observer")
 	m.live = m.gauge("live_replicas", "Replicas of the whole group that could produce our next block, as this member knows as of the scrape; one that is connected to two members counts once.")

@@ -115,6 +115,13 @@ func (m *Metrics) Failover(cause string) {
 	}
 }
 
+// StepDown counts a hand-over that somebody asked for.
+func (m *Metrics) StepDown() {
+	if m != nil {
+		m.stepDowns.Inc()
+	}
+}
+
 // SetAside counts a block kept from the replicas that this upstream alone has told.
 func (m *Metrics) SetAside(upstream string) {
 	if m != nil {

@@ -78,6 +78,7 @@ func record(m *control.Metrics) {
 	m.DiskWrite(4 * time.Millisecond)
 	m.Group(true, true, 41)
 	m.Failover("election")
+	m.StepDown()
 	m.ActiveSwitch()
 	m.SetAside("seed1:9876")
 	m.Replicas(1, 2, 0, 0, 1)
