@@ -24,6 +24,8 @@ func simnetCommand() *cobra.Command {
 relays can be tried without any nodeos. Processes with the same --seed and --producers belong to
 one chain. Each serves GET /report with what it has seen: on upstreams that is the verdict of an
 oracle outside the relays.`,
+		Args: cobra.NoArgs, // a word that is none of these is a mistake, for which cobra would print the help and exit with 0
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(simProducers(), simUpstream(), simReplica(false), simReplica(true))
 	return cmd
