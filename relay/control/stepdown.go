@@ -73,7 +73,7 @@ func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDo
 		return StepDown{}, err
 	}
 	start := time.Now()
-	if !req.Now {
+	if !req.Now && len(st.Members) != 1 { // one that is alone refuses at once
 		if err := s.awaitQuiet(ctx); err != nil {
 			return StepDown{}, err
 		}
