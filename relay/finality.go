@@ -14,13 +14,7 @@ func (h *hub) lib() uint32 {
 		return h.heardLIB
 	}
 	most := tip.Block.Num()
-	if tip.Block.QCClaim.Present {
-		if claimed := h.ring.Ancestor(tip, tip.Block.QCClaim.Num); claimed != nil {
-			if lib, ok := wire.Finality(tip.Block, claimed.Block); ok {
-				h.heardLIB = max(h.heardLIB, min(lib, most))
-			}
-		}
-	}
+	h.heardLIB = max(h.heardLIB, min(h.finalHere(), most))
 	for _, u := range h.upSet {
 		h.heardLIB = max(h.heardLIB, min(u.up.Root().Num(), most))
 	}
@@ -29,4 +23,18 @@ func (h *hub) lib() uint32 {
 		lib = max(lib, most-forkDepth)
 	}
 	return min(lib, most)
+}
+
+// finalHere is the part of lib that the headers in the ring say; 0 where they do not.
+func (h *hub) finalHere() uint32 {
+	tip := h.front()
+	if tip == nil || !tip.Block.QCClaim.Present {
+		return 0
+	}
+	claimed := h.ring.Ancestor(tip, tip.Block.QCClaim.Num)
+	if claimed == nil {
+		return 0
+	}
+	lib, _ := wire.Finality(tip.Block, claimed.Block)
+	return lib
 }

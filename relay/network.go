@@ -156,13 +156,23 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 		e = p
 	}
 	from, to := h.common()+1, e.Block.Num()-1
-	if from > to { // a fork below our tip: from what is final on
-		from = max(u.up.Root().Num()+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
+	if from > to { // a fork below our tip
+		from = max(h.shared(u)+1, e.Block.Num()-min(e.Block.Num()-1, forkDepth))
 	}
 	if from > to {
 		return
 	}
 	u.ask(from, to, now)
+}
+
+// shared returns a height up to which the upstream's branch is surely the one here: its
+// finality, if that block is known here, or what is final by the headers here. While it
+// was away the network may have left out blocks that we have, and be final beyond them.
+func (h *hub) shared(u *upPeer) uint32 {
+	if e := h.ring.Get(u.rootID); e != nil && e.Public {
+		return u.floor
+	}
+	return h.finalHere()
 }
 
 // common returns the height up to which the tip's branch is surely the

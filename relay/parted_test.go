@@ -1,0 +1,67 @@
+package relay_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// While its upstream was away the network left out a block that the relay has, and what
+// came in its place is irreversible there by now: the relay asks for that block too. It
+// asked for nothing below the upstream's finality, nothing linked, and for as long as
+// blocks of ours went on coming the ring was not begun anew: all of them were lost.
+func TestIrreversibleBlockInPlaceOfOurs(t *testing.T) {
+	for name, since := range map[string]int{"irreversible": 0, "far below what is": 6} {
+		t.Run(name, func(t *testing.T) { testBlockInPlaceOfOurs(t, since) })
+	}
+}
+
+func testBlockInPlaceOfOurs(t *testing.T, since int) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		chain := []script{child(genesis(100), s.slot, "bpb", 0, 0)}
+		add := func() {
+			last := chain[len(chain)-1]
+			chain = append(chain, child(last.id, last.slot+1, "bpb", 0, 0))
+		}
+		up := s.accept(chain[0].id, chain[0].id)
+		for range 5 {
+			up.write(chain[len(chain)-1].frame)
+			add()
+		}
+		left := chain[len(chain)-1] // the network leaves this one out
+		up.write(left.frame)
+		settle()
+		up.close()
+
+		last := chain[len(chain)-2]
+		chain[len(chain)-1] = child(last.id, left.slot+1, "bpb", 0, 0)
+		for range since {
+			add()
+		}
+		root := chain[len(chain)-1]
+		add()
+		add()
+		head := chain[len(chain)-1]
+		up = s.accept(root.id, head.id)
+		served := 0
+		for range 30 {
+			time.Sleep(100 * time.Millisecond) // fake time
+			for _, q := range up.requests()[served:] {
+				served++
+				for _, b := range chain {
+					if b.id.Num() >= q.Start && b.id.Num() <= q.End {
+						up.write(b.frame)
+					}
+				}
+			}
+		}
+		status, _ := s.node.Status(t.Context())
+		if got, want := status.Tip.ID, head.id; got != want {
+			t.Errorf("tip %d %s, want the network's, %d %s; asked for %v", got.Num(), got.Short(), want.Num(), want.Short(), up.requests())
+		}
+	})
+}
