@@ -44,7 +44,8 @@ type replica struct {
 	quiet  time.Time
 	// woken: it hears the chain again after a sync, and has not said yet where it is.
 	// It may be applying what it got for a while, and is not fit to be active.
-	woken bool
+	woken    bool
+	recalled time.Time // when it was last asked for blocks; see recall
 	// muted: another relay of the group feeds it.
 	muted bool
 	// said is the state last reported.
@@ -147,7 +148,7 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 	body := e.frame.Body()
 	switch e.frame.Type() {
 	case wire.TypeBlock:
-		h.onOurBlock(e.block, e.frame, ring.Origin{ID: r.id, Watched: h.watched(r, e.block.Previous)}, &r.peer, e.at)
+		h.onReplicaBlock(r, e)
 	case wire.TypeVote:
 		h.onOurVote(e.frame, r.id, e.at)
 	case wire.TypeTransaction:
@@ -175,6 +176,7 @@ func (h *hub) replicaFrame(r *replica, e *event) error {
 		if err != nil {
 			return err
 		}
+		h.recallTold(r, &n)
 		h.onNotice(r, &n)
 	}
 	return nil
@@ -235,6 +237,7 @@ func (h *hub) locate(r *replica, hs *wire.Handshake) {
 	}
 	h.setSyncing(r, false)
 	h.catchUp(r)
+	h.recall(r, hs.HeadID, time.Now())
 }
 
 // fit reports whether it is at the head of the chain, as far as is known.

@@ -29,6 +29,29 @@ func dialDummy(t *testing.T, w *simnet.Network, mem *memnet.Network, host string
 	if err != nil {
 		t.Fatal(err)
 	}
+	d := newDummy(t, w, conn, host)
+	if version == 0 {
+		return d
+	}
+	d.send(&wire.Time{Xmt: time.Now().UnixNano()})
+	d.hello(version, wire.ID{}, wire.ID{})
+	d.echo(version)
+	return d
+}
+
+// acceptDummy takes the connection of a node that dials, and echoes its handshake.
+func acceptDummy(t *testing.T, w *simnet.Network, l net.Listener) *dummy {
+	t.Helper()
+	conn, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := newDummy(t, w, conn, "relay")
+	d.echo(wire.Version9)
+	return d
+}
+
+func newDummy(t *testing.T, w *simnet.Network, conn net.Conn, host string) *dummy {
 	d := &dummy{t: t, w: w, conn: conn, in: make(chan *wire.Frame, 4096)}
 	copy(d.id[:], host)
 	t.Cleanup(func() { _ = conn.Close() })
@@ -43,21 +66,21 @@ func dialDummy(t *testing.T, w *simnet.Network, mem *memnet.Network, host string
 			d.in <- f
 		}
 	}()
-	if version == 0 {
-		return d
-	}
-	d.send(&wire.Time{Xmt: time.Now().UnixNano()})
-	d.hello(version, wire.ID{}, wire.ID{})
+	return d
+}
+
+// echo answers the next handshake with what it says.
+func (d *dummy) echo(version uint16) {
+	d.t.Helper()
 	hello := d.next(wire.TypeHandshake)
 	if hello == nil {
-		t.Fatal("no handshake")
+		d.t.Fatal("no handshake")
 	}
 	m, err := wire.ParseHandshake(hello.Body())
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	d.hello(version, m.RootID, m.HeadID)
-	return d
 }
 
 func (d *dummy) hello(version uint16, root, head wire.ID) {

@@ -63,6 +63,7 @@ type peer struct {
 type span struct {
 	next, end uint32
 	active    bool
+	catchUp   bool // asked for by a request, not a sync_request
 }
 
 // current reports whether the peer gets what is broadcast

@@ -80,22 +80,25 @@ func (n *Node) serveRange(p *peer, start, end uint32, back bool) {
 		}
 		p.serving.end = max(p.serving.end, end)
 	} else {
-		p.serving = span{next: start, end: end, active: true}
+		p.serving = span{next: start, end: end, active: true, catchUp: back}
 	}
 	n.serve(p)
 }
 
-// serve queues the next blocks of the range a peer has asked for.
+// serve queues the next blocks of the range a peer has asked for: those of the best branch
+// that there is, applied or not (controller.cpp:5622-5629).
 func (n *Node) serve(p *peer) {
 	for i := 0; p.serving.active && i < servedAtOnce; i++ {
 		if p.serving.next > p.serving.end {
 			p.serving = span{}
 			return
 		}
-		b := n.db.at(n.head, p.serving.next)
+		b := n.db.at(n.db.best, p.serving.next)
 		if b == nil {
-			p.serving = span{}
-			n.goAway(p, wire.GoAwayBenign)
+			quiet := p.serving.catchUp && n.rel.version >= wire.ProtoGossip
+			if p.serving = (span{}); !quiet { // Spring 1.2 takes it for the middle of a fork switch
+				n.goAway(p, wire.GoAwayBenign)
+			}
 			return
 		}
 		if n.faults.serveStall() {

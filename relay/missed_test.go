@@ -1,0 +1,206 @@
+package relay_test
+
+import (
+	"context"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/simnet"
+	"github.com/thinrelay/thinrelay/relay/simnet/memnet"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// catchUps returns the blocks after which a peer was asked for more.
+func (p *player) catchUps() (after []wire.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, q := range p.wants {
+		if q.ReqBlocks.Mode == wire.ModeCatchUp {
+			after = append(after, q.ReqBlocks.IDs...)
+		}
+	}
+	return after
+}
+
+// A replica's connection breaks in its round. It is back with a head that is not known
+// here: it is asked for what lies between, once, and that leaves, in order.
+func TestMissedBlocksAreAskedFor(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		// back is what the replica says when it is back, with three blocks of which none was heard.
+		back func(s *stage, root wire.ID, lost []script) *player
+	}{
+		{"its handshake tells", func(s *stage, root wire.ID, lost []script) *player {
+			return s.dial("a", root, lost[2].id)
+		}},
+		{"a notice tells", func(s *stage, root wire.ID, lost []script) *player {
+			p := s.dial("a", root, root)
+			p.send(&wire.Notice{KnownBlocks: wire.IDList{Mode: wire.ModeCatchUp, Pending: lost[2].id.Num(), IDs: []wire.ID{lost[2].id, wire.StartID(1)}}})
+			return p
+		}},
+		{"its next block tells", func(s *stage, root wire.ID, lost []script) *player {
+			p := s.dial("a", root, root)
+			p.write(lost[2].frame)
+			return p
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, director.Passive, nil)
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				up.write(base.frame)
+				a := s.dial("a", base.id, base.id)
+				settle()
+				one := child(base.id, s.slot+1, "bpa", 0, 0)
+				a.write(one.frame)
+				settle()
+				a.close()
+				lost := []script{child(one.id, s.slot+2, "bpa", 0, 0)}
+				for range 2 {
+					last := lost[len(lost)-1]
+					lost = append(lost, child(last.id, last.slot+1, "bpa", 0, 0))
+				}
+				a = tc.back(s, base.id, lost)
+				settle()
+				if got := a.catchUps(); !slices.Equal(got, []wire.ID{one.id}) {
+					t.Fatalf("asked for what follows %v, want %v once", got, one.id)
+				}
+				for _, b := range lost {
+					a.write(b.frame)
+				}
+				settle()
+				for i, b := range lost {
+					if !up.has(b.id) {
+						t.Errorf("block %d of those missed did not leave: refused %v", i, s.refused(b.id))
+					}
+				}
+			})
+		})
+	}
+}
+
+// What a replica may say without being asked for anything: nothing that it has could
+// leave, or it is more than our round can hold. And it is not asked over and over.
+func TestMissedBlocksAreNotAskedFor(t *testing.T) {
+	head := func(p *player, root, id wire.ID) {
+		h := greeting("a", p.id, root, id)
+		h.Generation = 2
+		p.send(&h)
+	}
+	for _, tc := range []struct {
+		name string
+		head func(base, one script) wire.ID
+		want int
+	}{
+		{name: "a head that is here", head: func(_, one script) wire.ID { return one.id }},
+		{name: "a head as high as ours", head: func(base, _ script) wire.ID { return child(base.id, base.slot+1, "bpa", 7, 0).id }},
+		{name: "a head far above", head: func(_, one script) wire.ID { return genesis(one.id.Num() + 25) }},
+		{name: "the greatest height", head: func(script, script) wire.ID { return genesis(1<<32 - 1) }},
+		{name: "again and again", head: func(_, one script) wire.ID { return genesis(one.id.Num() + 2) }, want: 3},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, director.Passive, nil)
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				up.write(base.frame)
+				a := s.dial("a", base.id, base.id)
+				settle()
+				one := child(base.id, s.slot+1, "bpa", 0, 0)
+				a.write(one.frame)
+				settle()
+				for range 25 {
+					head(a, base.id, tc.head(base, one))
+					time.Sleep(100 * time.Millisecond) // fake time
+				}
+				if got := a.catchUps(); len(got) != tc.want || a.gone() != nil {
+					t.Errorf("asked %d times, connection %v, want %d times", len(got), a.gone(), tc.want)
+				}
+			})
+		})
+	}
+}
+
+// fragile is a node's transport whose connections can be broken.
+type fragile struct {
+	simnet.Transport
+	mu    sync.Mutex
+	conns []net.Conn
+}
+
+func (f *fragile) Dial(ctx context.Context, address string) (net.Conn, error) {
+	nc, err := f.Transport.Dial(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.conns = append(f.conns, nc)
+	return nc, nil
+}
+
+func (f *fragile) reset() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, nc := range f.conns {
+		nc.(*memnet.Conn).Reset()
+	}
+	f.conns = nil
+}
+
+// The only replica's connection breaks at any moment of our round, at the leader or at a
+// follower, for up to two seconds: what it signs meanwhile is late, and nothing is lost.
+func TestConnectionBreaksInTheRound(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		mode  director.Mode
+		relay int
+		rel   simnet.Release
+	}{
+		{"at the leader", director.Votes, 0, simnet.Spring12},
+		{"at a follower", director.Votes, 1, simnet.Spring12},
+		{"in passive mode", director.Passive, 0, simnet.Spring10},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				line := &fragile{}
+				f := newFleet(t, fleetConfig{
+					relays: 2, mode: tc.mode, load: 3, dials: [][]int{{tc.relay}}, finalizer: []int{0, 1},
+					replica: func(_ int, c *simnet.ReplicaConfig) { c.Release = tc.rel },
+					change: func(c *simnet.Config) {
+						host := c.Host
+						c.Host = func(name string) simnet.Transport {
+							if name == "nodeos-a" {
+								line.Transport = host(name)
+								return line
+							}
+							return host(name)
+						}
+					},
+				})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				at := f.members[tc.relay].name
+				for i := range 8 {
+					f.awaitSlot(i, time.Duration(50+61*i)*time.Millisecond)
+					f.mem.CutBoth(at, "nodeos-a")
+					line.reset()
+					time.Sleep(time.Duration(100+250*i) * time.Millisecond) // fake time
+					f.mem.HealBoth(at, "nodeos-a")
+				}
+				rounds(1)
+				f.clean(80, 0)
+			})
+		})
+	}
+}
