@@ -57,10 +57,11 @@ func (h *hub) passVoteUp(f *wire.Frame, source wire.ID) {
 	}
 }
 
-// sendOurVote sends a vote of a node of ours, announced as such.
+// sendOurVote sends a vote of a node of ours, announced as such. Where only the
+// announcement found room, it would make the next vote of others one of ours.
 func (h *hub) sendOurVote(k *link, f *wire.Frame, source wire.ID) {
-	if h.sendFeed(k, typeOurs, append(h.buf[:0], source[:]...)) {
-		k.conn.Send(conn.Control, f)
+	if h.sendFeed(k, typeOurs, append(h.buf[:0], source[:]...)) && !k.conn.Send(conn.Control, f) {
+		k.conn.Close(conn.ErrSlowReader)
 	}
 }
 
