@@ -151,7 +151,7 @@ func TestBlocksOnAPrivateForkAreLate(t *testing.T) {
 		defer s.close()
 		first := (s.slot/director.RoundSlots + 1) * director.RoundSlots    // of our round
 		at := func(slot wire.Slot) { time.Sleep(time.Until(slot.Time())) } // fake time
-		base := child(genesis(100), first-1, "bpb", 0, 0)
+		base := savanna(genesis(100), first-1, "bpb", 0, 0)
 		up := s.accept(base.id, base.id)
 		var r []*player
 		for _, name := range []string{"a", "b", "c"} {
@@ -162,7 +162,7 @@ func TestBlocksOnAPrivateForkAreLate(t *testing.T) {
 		up.write(base.frame)
 		up.vote(1, base.id)
 		at(first)
-		one := child(base.id, first, "bpa", 0, 0)
+		one := savanna(base.id, first, "bpa", 0, 0)
 		r[0].write(one.frame)
 		settle()
 		if !up.has(one.id) {
@@ -173,12 +173,12 @@ func TestBlocksOnAPrivateForkAreLate(t *testing.T) {
 		prev := base.id
 		for slot := begin; slot < begin+3; slot++ {
 			at(slot)
-			b := child(prev, slot, "bpa", 7, 0)
+			b := savanna(prev, slot, "bpa", 7, 0)
 			r[1].write(b.frame)
 			prev = b.id
 		}
 		settle()
-		two := child(one.id, begin+3, "bpa", 0, 0)
+		two := savanna(one.id, begin+3, "bpa", 0, 0)
 		at(begin + 3)
 		r[2].write(two.frame)
 		settle()

@@ -12,8 +12,8 @@ import (
 
 // savanna makes a block on parent whose header claims a strong certificate for the
 // block of a height.
-func savanna(parent wire.ID, slot wire.Slot, producer string, claim uint32) script {
-	b := child(parent, slot, producer, 0, 220)
+func savanna(parent wire.ID, slot wire.Slot, producer string, salt byte, claim uint32) script {
+	b := child(parent, slot, producer, salt, 220)
 	body := b.frame[5:]
 	binary.LittleEndian.PutUint32(body[110:], 1<<31)
 	body[115] = 1 // header extension
@@ -33,7 +33,7 @@ func savanna(parent wire.ID, slot wire.Slot, producer string, claim uint32) scri
 func TestHangUpWhileFinalityStands(t *testing.T) {
 	s := newStage(t, director.Passive, nil)
 	defer s.close()
-	prev := savanna(genesis(100), s.slot, "bpb", 100)
+	prev := savanna(genesis(100), s.slot, "bpb", 0, 100)
 	up := s.accept(prev.id, prev.id)
 	a := s.dial("nodeos-a", prev.id, prev.id)
 	var gone []*player // three: one may meet a machine that is busy
@@ -47,7 +47,7 @@ func TestHangUpWhileFinalityStands(t *testing.T) {
 		begin := time.Now()
 		for range n {
 			up.write(prev.frame)
-			prev = savanna(prev.id, prev.slot+1, "bpb", 101)
+			prev = savanna(prev.id, prev.slot+1, "bpb", 0, 101)
 		}
 		up.write(prev.frame)
 		for !r.has(prev.id) && time.Since(begin) < time.Minute {

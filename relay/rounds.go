@@ -78,7 +78,7 @@ func (h *hub) mode() director.Mode { return h.round.mode }
 // checkMode falls back to passive where no votes are seen, and says so.
 func (h *hub) checkMode(now time.Time) {
 	mode := director.Passive
-	if h.cfg.Mode == director.Votes && now.Sub(h.votes.heard) < votesFor*h.cfg.SlotLength {
+	if h.cfg.Mode == director.Votes && now.Sub(h.votes.heard) < votesFor*h.cfg.SlotLength && h.votable() {
 		mode = director.Votes
 	}
 	if h.round.moded && mode == h.round.mode {
@@ -86,6 +86,17 @@ func (h *hub) checkMode(now time.Time) {
 	}
 	h.round.mode, h.round.moded = mode, true
 	h.record(Record{Kind: ModeChange, Text: mode.String()})
+}
+
+// votable reports whether votes can be cast on this chain at all. An upstream can make
+// votes up, and replicas before Savanna, which all sign, do not judge them. It can make a
+// block up as well, but not one that the mark names: our replicas built that, or on it.
+func (h *hub) votable() bool {
+	e := h.ring.Get(wire.ID(h.gate.State().Mark.Last))
+	if e == nil {
+		e = h.believable(h.head())
+	}
+	return e == nil || e.Block.Savanna()
 }
 
 // judge looks at each slot of ours whose time, and LateAfter, have passed. A

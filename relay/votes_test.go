@@ -21,7 +21,7 @@ type ballots struct {
 
 func newBallots(t *testing.T) *ballots {
 	s := newStage(t, director.Votes, nil)
-	v := &ballots{stage: s, base: child(genesis(100), s.slot, "bpb", 0, 0)}
+	v := &ballots{stage: s, base: savanna(genesis(100), s.slot, "bpb", 0, 0)}
 	v.up = s.accept(v.base.id, v.base.id)
 	v.a = s.dial("nodeos-a", v.base.id, v.base.id)
 	settle()
@@ -40,7 +40,7 @@ func TestVoteGate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBallots(t)
 		defer v.close()
-		next := child(v.base.id, v.slot+1, "bpb", 0, 0)
+		next := savanna(v.base.id, v.slot+1, "bpb", 0, 0)
 		v.up.write(next.frame)
 		for range 2 { // a repeat goes nowhere
 			v.up.vote(1, next.id)
@@ -87,7 +87,7 @@ func TestOurVotes(t *testing.T) {
 		}
 
 		// A vote that comes before its block waits for it.
-		one := child(v.base.id, v.slot+1, "bpa", 1, 0)
+		one := savanna(v.base.id, v.slot+1, "bpa", 1, 0)
 		v.fin.vote(9, one.id)
 		time.Sleep(300 * time.Millisecond)
 		v.a.write(one.frame)
@@ -97,7 +97,7 @@ func TestOurVotes(t *testing.T) {
 		}
 
 		// Half a second at most.
-		two := child(one.id, v.slot+2, "bpb", 1, 0)
+		two := savanna(one.id, v.slot+2, "bpb", 1, 0)
 		v.fin.vote(9, two.id)
 		time.Sleep(600 * time.Millisecond)
 		v.up.write(two.frame)
@@ -107,7 +107,7 @@ func TestOurVotes(t *testing.T) {
 		}
 
 		// A vote for a block that is suppressed goes nowhere.
-		three, twin := child(two.id, v.slot+10, "bpa", 1, 0), child(two.id, v.slot+10, "bpa", 2, 0)
+		three, twin := savanna(two.id, v.slot+10, "bpa", 1, 0), savanna(two.id, v.slot+10, "bpa", 2, 0)
 		v.a.write(three.frame)
 		v.b.write(twin.frame)
 		settle()
@@ -132,7 +132,7 @@ func TestVoteConflict(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBallots(t)
 		defer v.close()
-		left, right := child(v.base.id, v.slot+1, "bpb", 1, 0), child(v.base.id, v.slot+1, "bpb", 2, 0)
+		left, right := savanna(v.base.id, v.slot+1, "bpb", 1, 0), savanna(v.base.id, v.slot+1, "bpb", 2, 0)
 		v.up.write(left.frame)
 		v.up.write(right.frame)
 		settle()
@@ -180,6 +180,42 @@ func TestNoVotesFallBackToPassive(t *testing.T) {
 	})
 }
 
+// On a chain from before Savanna all replicas sign, and an upstream makes votes up. A late
+// replica goes on all the same: another one's next block would not link.
+func TestVotesThatCannotBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Votes, nil)
+		defer s.close()
+		first := (s.slot/director.RoundSlots + 1) * director.RoundSlots    // of our round
+		at := func(slot wire.Slot) { time.Sleep(time.Until(slot.Time())) } // fake time
+		base := child(genesis(100), first-1, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		replicas := []*player{s.dial("a", base.id, base.id), s.dial("b", base.id, base.id)}
+		at(first - 1)
+		up.write(base.frame)
+		last := []script{base, base}
+		for i := range wire.Slot(director.RoundSlots) {
+			at(first + i)
+			up.vote(byte(i), base.id)
+			for r, p := range replicas {
+				if r == 0 && i == 5 {
+					continue // its block is late
+				}
+				if r == 0 && i == 6 {
+					last[0] = child(last[0].id, first+5, "bpa", 0, 0)
+					p.write(last[0].frame)
+				}
+				last[r] = child(last[r].id, first+i, "bpa", byte(r), 0)
+				p.write(last[r].frame)
+			}
+		}
+		settle()
+		if changes := s.count(relay.ActiveChange); changes != 1 || !up.has(last[0].id) {
+			t.Errorf("the active replica changed %d times, want once, when it came; its last block left: %v", changes, up.has(last[0].id))
+		}
+	})
+}
+
 // Replicas that ignore the gate each sign their own branch, and one of them
 // votes for its own too: what reaches the network is one chain.
 func TestReplicasThatIgnoreTheGate(t *testing.T) {
@@ -209,7 +245,7 @@ func TestVoteInOurNameSilencesNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBallots(t)
 		defer v.close()
-		next := child(v.base.id, v.slot+1, "bpb", 0, 0)
+		next := savanna(v.base.id, v.slot+1, "bpb", 0, 0)
 		v.up.write(next.frame)
 		v.up.send(&wire.Vote{Block: next.id, Strong: true, Key: [96]byte{9}, Sig: [192]byte{0xff}})
 		settle()
@@ -240,8 +276,8 @@ func TestVoteConflictAfterATakeover(t *testing.T) {
 		defer s.close()
 		s.stopLead()
 		<-s.led
-		base := child(genesis(100), s.slot, "bpb", 0, 0)
-		left, right := child(base.id, s.slot+1, "bpb", 1, 0), child(base.id, s.slot+1, "bpb", 2, 0)
+		base := savanna(genesis(100), s.slot, "bpb", 0, 0)
+		left, right := savanna(base.id, s.slot+1, "bpb", 1, 0), savanna(base.id, s.slot+1, "bpb", 2, 0)
 		a := s.dial("nodeos-a", base.id, base.id)
 		ln, err := s.mem.Host("r1").Listen("r1:8300")
 		if err != nil {
@@ -321,19 +357,19 @@ func TestOldReplicaGetsOursAfterTheRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, director.Votes, nil)
 		defer s.close()
-		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		base := savanna(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(base.id, base.id)
 		up.write(base.frame)
 		settle()
 		a, b := s.old("nodeos-a", base.id), s.old("nodeos-b", base.id)
-		ours := child(base.id, s.slot+1, "bpa", 0, 0)
+		ours := savanna(base.id, s.slot+1, "bpa", 0, 0)
 		a.write(ours.frame)
 		settle()
 		if !up.has(ours.id) || b.has(ours.id) {
 			t.Errorf("the upstream has our block: %v, the sibling: %v; want it at the upstream alone", up.has(ours.id), b.has(ours.id))
 		}
 		time.Sleep(7 * time.Second) // fake time: into the next round
-		next := child(ours.id, s.slot+14, "bpb", 0, 0)
+		next := savanna(ours.id, s.slot+14, "bpb", 0, 0)
 		up.write(next.frame)
 		settle()
 		if !b.has(ours.id) || !b.has(next.id) {
