@@ -158,9 +158,10 @@ func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
 	h.dir.Late(now)
 }
 
-// tipSlot returns the slot of the tip.
+// tipSlot returns the slot of the tip. One that an upstream alone tells, while there is
+// another, may be made up to excuse a replica that hangs.
 func (h *hub) tipSlot() wire.Slot {
-	if tip := h.front(); tip != nil {
+	if tip := h.believable(h.front()); tip != nil {
 		return tip.Block.Slot
 	}
 	return 0
