@@ -18,36 +18,47 @@ func tellerOf(p *upstream.Peer) quarantine.Teller { return quarantine.Teller(p.I
 // told notes that an upstream has e, and so every ancestor. A second upstream
 // makes a block credible, unless it has sent other bytes for it.
 func (h *hub) told(e *ring.Entry, f *wire.Frame, t quarantine.Teller) {
-	freed := false
 	if h.contradicts(e, f, t) {
 		h.addRival(e, rival{f, t, time.Now()})
 		e = h.ring.Parent(e)
 	}
-	for a := e; a != nil && !a.Vouched && a.Teller != t; a = h.ring.Parent(a) {
-		if len(h.rivals) > 0 && h.rivals[a.Block.ID].frame != nil {
-			continue
-		}
-		if a.Teller == 0 {
-			a.Teller = t // until now on the word of another relay
-			continue
-		}
-		freed = h.believe(a) || freed
-	}
-	if freed {
+	if h.toldUpTo(e, t) {
 		h.readmit()
 	}
+}
+
+// toldUpTo is told for e and what it builds on, parents first: the schedule learns in
+// order. It reports whether one was set aside.
+func (h *hub) toldUpTo(e *ring.Entry, t quarantine.Teller) (freed bool) {
+	if e == nil || e.Vouched || e.Teller == t {
+		return false
+	}
+	freed = h.toldUpTo(h.ring.Parent(e), t)
+	switch {
+	case len(h.rivals) > 0 && h.rivals[e.Block.ID].frame != nil:
+	case e.Teller == 0:
+		e.Teller = t // until now on the word of another relay
+	default:
+		freed = h.believe(e) || freed
+	}
+	return freed
 }
 
 // credit notes that a replica or a finalizer host of ours has e, and so every
 // ancestor: it has checked them.
 func (h *hub) credit(e *ring.Entry) {
-	freed := false
-	for a := e; a != nil && !a.Vouched; a = h.ring.Parent(a) {
-		freed = h.believe(a) || freed
-	}
-	if freed {
+	if h.creditUpTo(e) {
 		h.readmit()
 	}
+}
+
+// creditUpTo is credit for e and what it builds on, like toldUpTo.
+func (h *hub) creditUpTo(e *ring.Entry) (freed bool) {
+	if e == nil || e.Vouched {
+		return false
+	}
+	freed = h.creditUpTo(h.ring.Parent(e))
+	return h.believe(e) || freed
 }
 
 // creditParent is credit for what a block of a replica of ours builds on.
@@ -59,7 +70,9 @@ func (h *hub) creditParent(e *ring.Entry) {
 
 // believe makes a block credible for good. It reports whether it was set aside.
 func (h *hub) believe(e *ring.Entry) bool {
-	e.Vouched = true
+	if e.Vouched = true; e.Public {
+		h.learn(e)
+	}
 	if !h.aside.Release(e.Block.ID) {
 		return false
 	}

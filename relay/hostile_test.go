@@ -501,34 +501,66 @@ func TestIrreversibleBlockIsALie(t *testing.T) {
 	})
 }
 
-// A block of the far future, from one upstream, does not stop the schedule from
-// being learned.
+// Blocks of the future, from one upstream, do not stop the schedule from being learned:
+// neither of the only one nor of one of two.
 func TestFutureBlockLeavesTheSchedule(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, director.Passive, nil)
-		defer s.close()
-		begin := (s.slot/12 + 2) * 12
-		prev := child(genesis(100), begin, "bpb", 0, 0)
-		up := s.accept(prev.id, prev.id)
-		time.Sleep(time.Until(begin.Time())) // fake time
-		up.write(prev.frame)
-		settle()
-		up.write(child(prev.id, 1<<31, "bpb", 9, 0).frame)
-		settle()
-		for slot := begin + 1; slot < begin+12*4+6; slot++ {
-			producer := "bpb"
-			if slot/12%2 == 1 {
-				producer = "bpa"
-			}
-			prev = child(prev.id, slot, producer, 0, 0)
-			time.Sleep(time.Until(slot.Time())) // fake time
-			up.write(prev.frame)
-		}
-		settle()
-		if status, _ := s.node.Status(t.Context()); status.NextRound.IsZero() && !status.InRound {
-			t.Error("the schedule is not known")
-		}
-	})
+	for _, tc := range []struct {
+		name string
+		only bool
+		lie  func(slot wire.Slot) wire.Slot
+	}{
+		{"far, of the only upstream", true, func(wire.Slot) wire.Slot { return 1 << 31 }},
+		{"near, of the only upstream", true, func(slot wire.Slot) wire.Slot { return slot + 2*director.RoundSlots - 1 }},
+		{"near, of one of two", false, func(slot wire.Slot) wire.Slot { return slot + 2*director.RoundSlots - 1 }},
+		{"the next round, of one of two", false, func(slot wire.Slot) wire.Slot { return slot + director.RoundSlots }},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, director.Passive, func(c *relay.Config) {
+					if !tc.only {
+						c.Upstream.Peers = append(c.Upstream.Peers, "evil:9876")
+					}
+				})
+				defer s.close()
+				ln, err := s.mem.Host("evil").Listen("evil:9876")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer ln.Close()
+				begin := (s.slot/12 + 2) * 12
+				prev := child(genesis(100), begin, "bpb", 0, 0)
+				ups := []*player{s.accept(prev.id, prev.id)}
+				evil := ups[0]
+				if !tc.only {
+					nc, err := ln.Accept()
+					if err != nil {
+						t.Fatal(err)
+					}
+					evil = s.play("evil", nc, prev.id, prev.id)
+					ups = append(ups, evil)
+				}
+				for slot := begin; slot < begin+12*4+6; slot++ {
+					if slot > begin {
+						producer := "bpb"
+						if slot/12%2 == 1 {
+							producer = "bpa"
+						}
+						prev = child(prev.id, slot, producer, 0, 0)
+					}
+					time.Sleep(time.Until(slot.Time())) // fake time
+					for _, up := range ups {
+						up.write(prev.frame)
+					}
+					settle()
+					evil.write(child(prev.id, tc.lie(slot), "bpc", 9, 0).frame)
+				}
+				settle()
+				if status, _ := s.node.Status(t.Context()); status.NextRound.IsZero() && !status.InRound {
+					t.Error("the schedule is not known")
+				}
+			})
+		})
+	}
 }
 
 // stepped is a clock that was set by hand, or by NTP.

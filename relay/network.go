@@ -113,6 +113,24 @@ func (h *hub) borneOut(e *ring.Entry) (found bool) {
 // is more than 14 slots ahead (p2p notes, trap 15).
 const AheadOfTime = 2 * director.RoundSlots
 
+// aheadAlone is the same for a block on the word of one peer, the only one there is: as
+// much as clocks may differ. A lie must not claim a round before its time.
+const aheadAlone = 3
+
+// learn has the schedule learn from a public block, once that is credible.
+func (h *hub) learn(e *ring.Entry) {
+	ahead := wire.Slot(AheadOfTime)
+	if !h.credible(e) {
+		if h.others(e.Teller) {
+			return // it may be made up, and will be told by another one if it is not
+		}
+		ahead = aheadAlone
+	}
+	if e.Block.Slot <= h.clock.SlotAt(time.Now())+ahead {
+		h.sched.Observe(e.Block.Slot, e.Block.Producer)
+	}
+}
+
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.moved = time.Now()
@@ -122,9 +140,7 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	}
 	h.vouchedFor(e)
 	h.follow(e)
-	if e.Block.Slot <= h.clock.SlotAt(h.moved)+AheadOfTime {
-		h.sched.Observe(e.Block.Slot, e.Block.Producer)
-	}
+	h.learn(e)
 	h.record(Record{Kind: Network, Block: e.Block, Source: firstOrigin(e)})
 	for _, l := range h.linkSet {
 		if &l.peer != from && !e.Held {
