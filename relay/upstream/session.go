@@ -13,8 +13,9 @@ const (
 	heldFrames = 64
 	heldBytes  = 4 << 20
 
-	// A nodeos sends a handshake for each rejected block, at most one in 50 ms with the same head.
-	chatter       = 200
+	// A nodeos sends a handshake for each rejected block, at most one in 50 ms with the same head (net_plugin.cpp:4228-4231),
+	// one more when that changes, and a notice for some of our echoes: 250 in all. More than twice that is no nodeos.
+	chatter       = 500
 	chatterWindow = 10 * time.Second
 
 	// answerPause is the least time between two answers to notices.

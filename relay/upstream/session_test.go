@@ -125,6 +125,29 @@ func TestLaterHandshakes(t *testing.T) {
 	}
 }
 
+// A nodeos that rejects block after block sends as many handshakes as it can: one in 50 ms, and one more for each new
+// head of its own. It is not closed.
+func TestFastestHandshakes(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := newNode(t, 200)
+		n.head = 100
+		w.listen("node", n.serve)
+		w.run()
+		l := n.conns()[0]
+		for i := range 600 { // 30 s
+			l.send(n.handshake(2))
+			if i%10 == 0 {
+				n.head++
+				l.send(n.handshake(2))
+			}
+			time.Sleep(50 * time.Millisecond) // fake time
+		}
+		if s := w.dialer.Statuses()[0]; s.State != upstream.Connected || len(n.conns()) != 1 {
+			t.Errorf("state %s after %d connections, last error %q", s.State, len(n.conns()), s.LastError)
+		}
+	})
+}
+
 // A notice last_irr_catch_up says that the peer takes us for far behind and has fallen silent: echo and empty request.
 func TestNoticeOfBeingBehindIsAnswered(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
