@@ -190,7 +190,7 @@ func (m *member) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	node := relay.New(relay.Config{
 		Name: m.name, Producers: []wire.Name{mustName(f.t, "bpa")}, Mode: f.mode, Observers: []string{"fin-1"},
-		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.host.Dial},
+		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.dialUpstream},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
 		Meter:      f.meter,
@@ -218,6 +218,16 @@ func (m *member) start() {
 	})
 	m.running.Go(func() { m.serveLinks(ctx, node, links) })
 	m.running.Go(func() { m.follow(ctx, node) })
+}
+
+// dialUpstream opens a connection to an upstream, and lets the oracle see what leaves on
+// it, as long as this process lives.
+func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error) {
+	c, err := m.host.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	return m.f.net.Oracle.Watched(c, m.name, addr), nil
 }
 
 // serveLinks answers other relays.

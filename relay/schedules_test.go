@@ -172,6 +172,9 @@ func (s *schedule) count() {
 	got := s.net.Report()
 	s.emitted, s.missed, s.double, s.unlinked = got.Emitted, got.Missed, got.Double, got.Unlinked
 	s.lowered = s.group.lowered()
+	if got.Left < got.Emitted {
+		s.t.Errorf("the oracle has seen %d blocks leave, and blocks of %d slots arrive: it does not look at all connections", got.Left, got.Emitted)
+	}
 }
 
 // judge waits until blocks of ours are final again.

@@ -68,6 +68,9 @@ func runSeason(t *testing.T, first uint64, n int) (season simTally) {
 	r := g.net.Report()
 	season.double, season.unlinked, season.lowered, season.blocks = r.Double, r.Unlinked, g.marks.lowered(), r.Emitted
 	season.faults = g.counts
+	if r.Left < r.Emitted {
+		t.Errorf("the oracle has seen %d blocks leave, and blocks of %d slots arrive: it does not look at all connections", r.Left, r.Emitted)
+	}
 	return season
 }
 

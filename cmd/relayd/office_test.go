@@ -159,11 +159,14 @@ func (g *simGroup) shut(names ...string) {
 	g.unwelcome = names
 }
 
-// dialUpstream dials an upstream for a member.
+// dialUpstream dials an upstream for a member, and lets the oracle see what leaves.
 func (g *simGroup) dialUpstream(ctx context.Context, name, addr string) (net.Conn, error) {
 	c, err := g.mem.Host(name).Dial(ctx, addr)
-	if err != nil || !g.isUnwelcome(name) {
-		return c, err
+	if err != nil {
+		return nil, err
+	}
+	if !g.isUnwelcome(name) {
+		return g.net.Oracle.Watched(c, name, addr), nil
 	}
 	c.Close()
 	near, far := net.Pipe()

@@ -8,7 +8,7 @@ import (
 )
 
 // Oracle records what reaches the network from outside: what the network's own
-// nodes receive, never what a relay claims. It checks the two promises that
+// nodes receive, and what is seen leaving a relay (Sent), never what a relay claims. It checks the two promises that
 // matter (one block per height; every block links to something the receiver
 // had) and counts what became of each of our slots.
 type Oracle struct {
@@ -28,6 +28,7 @@ type Oracle struct {
 	signer   map[wire.ID]string
 	speaker  string
 	invalid  int
+	left     int
 }
 
 type arrival struct {
@@ -52,6 +53,9 @@ type Report struct {
 	Emitted int `json:"emitted"`
 	// Missed is the number of slots without a block of ours on the final chain.
 	Missed int `json:"missed"`
+	// Left is the number of blocks of ours that were seen leaving, to each upstream and
+	// each time: 0 where nothing is given to Sent.
+	Left int `json:"left,omitempty"`
 	// Late is the number of slots whose block arrived after the slot's time. Late
 	// is not lost.
 	Late int `json:"late"`
@@ -109,7 +113,7 @@ func (o *Oracle) Begin(slot wire.Slot) {
 	defer o.mu.Unlock()
 	o.begin, o.heights = slot, make(map[uint32]wire.ID)
 	o.arrivals = make(map[wire.Slot]map[wire.ID]arrival)
-	o.doubles, o.unlinked, o.switches, o.undone, o.invalid = nil, nil, 0, 0, 0
+	o.doubles, o.unlinked, o.switches, o.undone, o.invalid, o.left = nil, nil, 0, 0, 0, 0
 	o.signed, o.signs, o.signer = make(map[string]int), make(map[wire.Slot]int), make(map[wire.ID]string)
 }
 
@@ -165,17 +169,22 @@ func (o *Oracle) block(e Event) {
 	if !o.ours[b.Producer] || b.Slot < o.begin {
 		return
 	}
-	if first, ok := o.heights[b.Num()]; !ok {
-		o.heights[b.Num()] = b.ID
-	} else if first != b.ID {
-		v.Other = first.String()
-		o.doubles = append(o.doubles, v)
-	}
+	o.one(b, v)
 	if o.arrivals[b.Slot] == nil {
 		o.arrivals[b.Slot] = make(map[wire.ID]arrival)
 	}
 	if _, ok := o.arrivals[b.Slot][b.ID]; !ok {
 		o.arrivals[b.Slot][b.ID] = arrival{at: e.Time, num: b.Num()}
+	}
+}
+
+// one holds a block of ours against S1. o.mu is held.
+func (o *Oracle) one(b *Block, v Violation) {
+	if first, ok := o.heights[b.Num()]; !ok {
+		o.heights[b.Num()] = b.ID
+	} else if first != b.ID {
+		v.Other = first.String()
+		o.doubles = append(o.doubles, v)
 	}
 }
 
@@ -202,7 +211,7 @@ func (o *Oracle) Report(main []*Block) Report {
 	defer o.mu.Unlock()
 	r := Report{
 		Double: o.doubleHeights(), Unlinked: len(o.unlinked), ForkSwitches: o.switches, BlocksUndone: o.undone,
-		Invalid: o.invalid, Signed: make(map[string]int), Doubles: o.doubles, Unlinkeds: o.unlinked,
+		Invalid: o.invalid, Left: o.left, Signed: make(map[string]int), Doubles: o.doubles, Unlinkeds: o.unlinked,
 	}
 	for name, n := range o.signed {
 		r.Signed[name] = n
