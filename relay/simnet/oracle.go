@@ -1,6 +1,8 @@
 package simnet
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"time"
 
@@ -80,9 +82,18 @@ type Report struct {
 	LeadMinMS float64 `json:"lead_min_ms"`
 	LeadAvgMS float64 `json:"lead_avg_ms"`
 
-	Slots     []SlotOutcome `json:"slots,omitempty"`
-	Doubles   []Violation   `json:"doubles,omitempty"`
-	Unlinkeds []Violation   `json:"unlinkeds,omitempty"`
+	Slots []SlotOutcome `json:"slots,omitempty"`
+	// Arrived are all blocks of ours that arrived, by height, also those that are not
+	// final yet or never will be: for who has to compare what several oracles have seen.
+	Arrived   []Arrived   `json:"arrived,omitempty"`
+	Doubles   []Violation `json:"doubles,omitempty"`
+	Unlinkeds []Violation `json:"unlinkeds,omitempty"`
+}
+
+// Arrived is a block of ours at an upstream.
+type Arrived struct {
+	Height uint32 `json:"height"`
+	ID     string `json:"id"`
 }
 
 // SlotOutcome is what became of one slot of ours.
@@ -216,6 +227,12 @@ func (o *Oracle) Report(main []*Block) Report {
 	for name, n := range o.signed {
 		r.Signed[name] = n
 	}
+	for _, blocks := range o.arrivals {
+		for id, a := range blocks {
+			r.Arrived = append(r.Arrived, Arrived{a.num, id.String()})
+		}
+	}
+	slices.SortFunc(r.Arrived, func(a, b Arrived) int { return cmp.Or(cmp.Compare(a.Height, b.Height), cmp.Compare(a.ID, b.ID)) })
 	if len(main) == 0 {
 		return r
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // A chaos run over containers: make chaos DOCKER=1 SEED=7 FAULTS=20.
@@ -65,6 +67,10 @@ func TestChaos(t *testing.T) {
 		healed := time.Now()
 		s.awaitWhole(time.Minute)
 		say("wave %-3d %-10s after %s", wave, "whole", time.Since(healed).Round(100*time.Millisecond))
+		s.until("a block of ours of a slot after that is final", time.Minute, 200*time.Millisecond, func() bool {
+			s.oracle.read()
+			return s.oracle.since(wire.SlotAt(healed))
+		})
 		if s.oracle.promises(t); t.Failed() {
 			break
 		}
@@ -90,6 +96,7 @@ func (s *stack) hit(r *rand.Rand, now roles, under []hit) (hit, bool) {
 	switch r.IntN(3) {
 	case 0:
 		h.name = "kill"
+		s.oracle.read() // what an upstream has seen dies with it
 		s.kill(service)
 		h.mend = func() { s.start(service) }
 	case 1:

@@ -31,12 +31,45 @@ type oracle struct {
 	from    wire.Slot // the first that no test has judged yet
 }
 
-// newOracle begins with the first round of ours that begins now that the group is whole.
-func newOracle(s *stack) *oracle {
-	o := &oracle{
+// Two blocks of one height are two also when each went to another upstream, and when only one of them is on the chain, or none.
+func TestOracleComparesUpstreams(t *testing.T) {
+	at := func(height uint32, ids ...string) (r simnet.Report) {
+		for _, id := range ids {
+			r.Arrived = append(r.Arrived, simnet.Arrived{Height: height, ID: id})
+		}
+		return r
+	}
+	for name, tc := range map[string]struct {
+		seen []simnet.Report // by the upstreams
+		want int
+	}{
+		"the same block":    {[]simnet.Report{at(7, "a"), at(7, "a")}, 0},
+		"another at each":   {[]simnet.Report{at(7, "a"), at(7, "b")}, 1},
+		"other heights":     {[]simnet.Report{at(7, "a"), at(8, "b")}, 0},
+		"both at one":       {[]simnet.Report{at(7, "a", "b"), {}}, 1},
+		"one does not link": {[]simnet.Report{{Unlinkeds: []simnet.Violation{{Height: 7}}}, {}}, 1},
+		"an own double":     {[]simnet.Report{{Doubles: []simnet.Violation{{Height: 7}}}, {}}, 1},
+	} {
+		o := emptyOracle(nil)
+		for i, r := range tc.seen {
+			o.take(seeds[i], r)
+		}
+		if got := o.broken(); len(got) != tc.want {
+			t.Errorf("%s: %q, want %d", name, got, tc.want)
+		}
+	}
+}
+
+func emptyOracle(s *stack) *oracle {
+	return &oracle{
 		s: s, slots: map[wire.Slot]simnet.SlotOutcome{}, heights: map[uint32]map[string]bool{},
 		doubles: map[string]simnet.Violation{}, strays: map[string]simnet.Violation{},
 	}
+}
+
+// newOracle begins with the first round of ours that begins now that the group is whole.
+func newOracle(s *stack) *oracle {
+	o := emptyOracle(s)
 	o.from = o.nextRound(0)
 	return o
 }
@@ -48,27 +81,32 @@ func (o *oracle) read() {
 		if err != nil {
 			continue // it is down: that is what is tested
 		}
-		for _, v := range r.Doubles {
-			o.doubles[fmt.Sprint(seed, v.Height, v.ID)] = v
+		o.take(seed, r)
+	}
+}
+
+// take is what one upstream reports.
+func (o *oracle) take(seed string, r simnet.Report) {
+	for _, v := range r.Doubles {
+		o.doubles[fmt.Sprint(seed, v.Height, v.ID)] = v
+	}
+	for _, v := range r.Unlinkeds {
+		o.strays[fmt.Sprint(seed, v.Height, v.ID)] = v
+	}
+	for _, b := range r.Arrived {
+		if o.heights[b.Height] == nil {
+			o.heights[b.Height] = map[string]bool{}
 		}
-		for _, v := range r.Unlinkeds {
-			o.strays[fmt.Sprint(seed, v.Height, v.ID)] = v
-		}
-		for _, out := range r.Slots {
-			o.slot(out)
-		}
+		o.heights[b.Height][b.ID] = true
+	}
+	for _, out := range r.Slots {
+		o.slot(out)
 	}
 }
 
 // slot joins what two upstreams saw of one slot: one may have been down.
 func (o *oracle) slot(out simnet.SlotOutcome) {
 	o.final = max(o.final, out.Slot)
-	if out.ID != "" {
-		if o.heights[out.Height] == nil {
-			o.heights[out.Height] = map[string]bool{}
-		}
-		o.heights[out.Height][out.ID] = true
-	}
 	have, ok := o.slots[out.Slot]
 	if !ok {
 		o.slots[out.Slot] = out
@@ -148,19 +186,38 @@ func (o *oracle) losses(begin, end wire.Slot) (l losses) {
 	return l
 }
 
+// since reports whether a block of ours of a slot later than this one is on the chain.
+func (o *oracle) since(slot wire.Slot) bool {
+	for s, out := range o.slots {
+		if s > slot && out.OnChain {
+			return true
+		}
+	}
+	return false
+}
+
 // promises fails the test for a height with two blocks, and for a block that does not link.
 func (o *oracle) promises(t *testing.T) {
 	t.Helper()
 	o.read()
+	for _, what := range o.broken() {
+		t.Error(what)
+	}
+}
+
+// broken are the promises that are not kept.
+func (o *oracle) broken() (what []string) {
+	say := func(format string, args ...any) { what = append(what, fmt.Sprintf(format, args...)) }
 	for _, v := range o.doubles {
-		t.Errorf("two blocks at height %d: %s and %s, seen by %s from %s", v.Height, v.ID, v.Other, v.Node, v.Relay)
+		say("two blocks at height %d: %s and %s, seen by %s from %s", v.Height, v.ID, v.Other, v.Node, v.Relay)
 	}
 	for height, ids := range o.heights {
 		if len(ids) > 1 {
-			t.Errorf("two blocks at height %d: %v", height, ids)
+			say("two blocks at height %d: %v", height, ids)
 		}
 	}
 	for _, v := range o.strays {
-		t.Errorf("a block that does not link at height %d: %s, %s lacks %s, from %s", v.Height, v.ID, v.Node, v.Other, v.Relay)
+		say("a block that does not link at height %d: %s, %s lacks %s, from %s", v.Height, v.ID, v.Node, v.Other, v.Relay)
 	}
+	return what
 }
