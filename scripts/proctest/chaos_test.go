@@ -264,8 +264,8 @@ func (c *chaos) resume() {
 			if whole == 0 && c.whole() && c.attached() == allAttached() {
 				whole = time.Since(healed)
 			}
-			if e, left := c.emitted.after(healed); left && block == 0 {
-				block = e.at.Sub(healed)
+			if e, left := c.emitted.fresh(healed); left && block == 0 {
+				block = max(e.at.Sub(healed), time.Millisecond)
 			}
 			return whole > 0 && block > 0 || c.watch.broken()
 		})

@@ -50,6 +50,19 @@ func (e *emissions) after(t time.Time) (emission, bool) {
 	return emission{}, false
 }
 
+// fresh is the first block of a slot that is due after a moment: not one that was held
+// back until then.
+func (e *emissions) fresh(t time.Time) (emission, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, x := range e.list {
+		if e.clock.TimeOf(x.slot).After(t) {
+			return x, true
+		}
+	}
+	return emission{}, false
+}
+
 // between counts the blocks that left in a span of time.
 func (e *emissions) between(from, to time.Time) int {
 	e.mu.Lock()

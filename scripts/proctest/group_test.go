@@ -2,6 +2,7 @@ package proctest_test
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"os"
@@ -81,6 +82,12 @@ func newGroup(t *testing.T, s setup) *group {
 		ip[name] = fmt.Sprintf("127.0.7.%d", i+1)
 	}
 	g.fabric = newFabric(t, ip, g.who)
+	g.fabric.tap = func(w way) io.Writer {
+		if !slices.Contains(relayNames, w[0]) || !slices.Contains(upstreamNames, w[1]) {
+			return nil
+		}
+		return g.net.Oracle.Sent(w[0], w[1])
+	}
 	if s.apart > 0 {
 		for _, name := range relayNames {
 			g.fabric.worsen(&impairment{delay: s.apart}, ways(name, relayNames)...)

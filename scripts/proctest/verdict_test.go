@@ -91,6 +91,9 @@ func (g *group) verdict(trials []trial) (simnet.Report, []simnet.SlotOutcome) {
 	if r.Double != 0 || r.Unlinked != 0 || r.Invalid != 0 {
 		g.t.Errorf("%d heights with two blocks, %d unlinked, %d invalid, want none: %+v %+v", r.Double, r.Unlinked, r.Invalid, r.Doubles, r.Unlinkeds)
 	}
+	if r.Left < r.Emitted {
+		g.t.Errorf("%d blocks were seen leaving, of %d slots they arrived: not all connections are looked at", r.Left, r.Emitted)
+	}
 	var lost []simnet.SlotOutcome
 	for _, s := range r.Slots {
 		if !s.OnChain {
