@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +82,9 @@ func (c *chaos) smite(name string) error {
 func (c *chaos) afflicted(name, what, lock string, lasts time.Duration, begin, heal func(*affliction)) *fault {
 	apply := func(f func(*affliction)) func() {
 		return func() {
+			if a := *c.afflict[name]; a.Error != "" || a.StallMS != 0 {
+				c.afflicts[name] = time.Now()
+			}
 			f(c.afflict[name])
 			if err := c.smite(name); err != nil {
 				c.t.Fatal(err)
@@ -272,6 +276,21 @@ func (c *chaos) restored(r *rand.Rand) *fault {
 	return nil
 }
 
+// causes are what a relay may say when it ends by itself and its disk does not fail: that
+// it is not to go on with what it has, or cannot shake hands with anybody.
+var causes = []string{"move data_dir away", "certificate has expired"}
+
+// mayEnd reports whether a relay that has ended by itself had a cause.
+func (c *chaos) mayEnd(name, last string) bool {
+	if a := c.afflict[name]; a.Error != "" || a.StallMS != 0 || time.Since(c.afflicts[name]) < grace {
+		return true
+	}
+	return slices.ContainsFunc(causes, func(s string) bool { return strings.Contains(last, s) })
+}
+
+// grace is how long after its disk is well again a relay may still end: a write was under way.
+const grace = 10 * time.Second
+
 // supervise starts relays that have ended by themselves, a second later, as a
 // service manager does. Where a relay says that its data_dir must be moved away,
 // that is done, as an operator would.
@@ -287,6 +306,9 @@ func (c *chaos) supervise() {
 			last := tail(r.log(), 40)
 			c.watch.panicked(name, last)
 			c.lines.say("         %-12s %s by itself; it is started again", "ended", name)
+			if last := tail(last, 3); !c.mayEnd(name, last) {
+				c.fail("%s ends by itself without a cause:\n%s", name, last)
+			}
 			if strings.Contains(tail(last, 3), "older than what this member had") {
 				c.noticed++
 			}

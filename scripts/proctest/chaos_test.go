@@ -40,8 +40,9 @@ type chaos struct {
 	locks    map[string]bool // what a fault under way has to itself
 	down     map[string]int  // relays that a fault keeps down, by how many faults
 	afflict  map[string]*affliction
-	dirs     map[string]string // the relays' folders
-	mounted  bool              // they have disks of their own
+	afflicts map[string]time.Time // when a relay's disk was bad last
+	dirs     map[string]string    // the relays' folders
+	mounted  bool                 // they have disks of their own
 	backups  map[string]backup
 	unruly   map[string]*simnet.Replica // replicas that ignore the vote gate, by name
 	fin2     *simnet.Replica            // a second host with our finalizer's key
@@ -78,7 +79,7 @@ func newChaos(t *testing.T, relayd string, seed uint64, wild bool) *chaos {
 	t.Helper()
 	c := &chaos{
 		began: time.Now(), deck: newDeck(seed, *chaosKinds), kinds: make(map[string]*tally), locks: make(map[string]bool),
-		down: make(map[string]int), afflict: make(map[string]*affliction), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
+		down: make(map[string]int), afflict: make(map[string]*affliction), afflicts: make(map[string]time.Time), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
 	}
 	c.watch = newWatch(c)
 	s := setup{seed: seed, wild: wild, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }}
