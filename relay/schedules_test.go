@@ -190,13 +190,13 @@ func (s *schedule) judge(seed uint64, begin time.Time) {
 			}
 		}
 		doubles, unlinked := s.net.Oracle.Violations()
-		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked)+s.group.lowered() != 0 {
+		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked)+s.group.lowered()+got.Invalid != 0 {
 			for _, line := range s.log {
 				s.t.Log(line)
 			}
 			s.dump(begin, 600)
 			leader, term := s.group.current()
-			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v lowered=%d, %d blocks final since it was mended, want none double, unlinked or lowered and %d final; term %d led by %s, state %+v",
+			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v lowered=%d, %d blocks final since it was mended, want none double, unlinked, lowered or invalid and %d final; term %d led by %s, state %+v",
 				seed, brief(got), doubles, unlinked, s.group.lowered(), after, fleetBlocks, term, leader.name, s.group.State())
 			for _, r := range append(s.replicas, s.fin) {
 				if n := r.Node(); n != nil {

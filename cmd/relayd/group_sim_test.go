@@ -106,9 +106,9 @@ func (g *simGroup) speaks(when string) {
 		late := time.Since(began) > speaksAgain
 		lacking := g.lacking(mark)
 		err := g.marks.failed()
-		if r.Double > 0 || r.Unlinked > 0 || err != nil || late {
-			g.t.Errorf("%s: double=%d %v unlinked=%d %v marks=%v, blocks since=%d, members below #%d: %v; faults:\n%s\n%s",
-				when, r.Double, r.Doubles, r.Unlinked, r.Unlinkeds, err, after, mark, lacking, g.story(), g.stateText())
+		if r.Double > 0 || r.Unlinked > 0 || r.Invalid > 0 || err != nil || late {
+			g.t.Errorf("%s: double=%d %v unlinked=%d %v invalid=%d marks=%v, blocks since=%d, members below #%d: %v; faults:\n%s\n%s",
+				when, r.Double, r.Doubles, r.Unlinked, r.Unlinkeds, r.Invalid, err, after, mark, lacking, g.story(), g.stateText())
 			return
 		}
 		if after >= groupBlocks && len(lacking) == 0 {
