@@ -44,6 +44,9 @@ type Block struct {
 
 	sig   [sigLen]byte
 	frame []byte
+	qc    []byte  // the certificate's bytes
+	root  wire.ID // of the transactions, by the header
+	torn  bool    // and by what the block holds it is another
 }
 
 // Num is the height.
@@ -81,10 +84,7 @@ func (d draft) seal(sign func(wire.ID) ([sigLen]byte, error)) (*Block, error) {
 	buf = binary.LittleEndian.AppendUint64(buf, uint64(d.producer))
 	buf = binary.LittleEndian.AppendUint16(buf, d.confirmed)
 	buf = append(buf, previous[:]...)
-	var root [32]byte
-	if len(d.txs) > 0 {
-		root = sha256.Sum256(d.receipts)
-	}
+	root := receiptsRoot(d.receipts)
 	buf = append(buf, root[:]...)
 	action := sha256.Sum256(previous[:]) // a function of the parent, as finality_mroot is
 	buf = append(buf, action[:]...)
@@ -121,7 +121,7 @@ func (d draft) seal(sign func(wire.ID) ([sigLen]byte, error)) (*Block, error) {
 	buf[4] = byte(wire.TypeBlock)
 	return &Block{
 		ID: id, Previous: previous, Slot: d.slot, Producer: d.producer, Savanna: !d.legacy, Claim: d.claim,
-		HasQC: d.qc != nil, Body: buf[5:], Txs: d.txs, sig: sig, frame: buf,
+		HasQC: d.qc != nil, Body: buf[5:], Txs: d.txs, sig: sig, frame: buf, qc: d.qc,
 	}, nil
 }
 
@@ -140,7 +140,8 @@ func parseBlock(payload []byte) (*Block, error) {
 	b := &Block{Body: body, Slot: wire.Slot(r.u32()), Producer: wire.Name(r.u64())}
 	r.u16() // confirmed
 	b.Previous = r.id()
-	r.take(64) // merkle roots
+	b.root = r.id()
+	r.take(32) // merkle root of the actions
 	b.Savanna = r.u32() == savannaSchedule
 	if r.byte() == 1 {
 		r.u32()
@@ -173,9 +174,19 @@ func parseBlock(payload []byte) (*Block, error) {
 	return b, nil
 }
 
+// receiptsRoot stands for the merkle root of a block's transactions.
+func receiptsRoot(receipts []byte) (root wire.ID) {
+	if len(receipts) > 0 {
+		root = sha256.Sum256(receipts)
+	}
+	return root
+}
+
 // parseRest reads what follows the producer's signature.
 func (b *Block) parseRest(r *reader) error {
-	for range r.varuint() {
+	n := r.varuint()
+	start := r.b
+	for range n {
 		r.take(5)
 		r.varuint()
 		switch r.byte() {
@@ -192,13 +203,16 @@ func (b *Block) parseRest(r *reader) error {
 			return fmt.Errorf("%w: transactions are malformed", ErrBlock)
 		}
 	}
+	b.torn = b.root != receiptsRoot(start[:len(start)-len(r.b)])
 	for range r.varuint() {
 		id := r.u16()
 		ext := r.bytes()
 		if r.failed {
 			return fmt.Errorf("%w: extensions are malformed", ErrBlock)
 		}
-		b.HasQC = b.HasQC || id == extQC && len(ext) >= 4 && binary.LittleEndian.Uint32(ext) == b.Claim.Num
+		if id == extQC && len(ext) >= 4 && binary.LittleEndian.Uint32(ext) == b.Claim.Num {
+			b.HasQC, b.qc = true, ext
+		}
 	}
 	if r.failed || len(r.b) != 0 {
 		return fmt.Errorf("%w: %d bytes left over", ErrBlock, len(r.b))

@@ -3,7 +3,6 @@ package simnet
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync"
@@ -163,6 +162,9 @@ func (c *Chain) parse(payload []byte) (*Block, error) {
 	if b.Savanna == c.Legacy || c.ProducerAt(b.Slot) != b.Producer {
 		return nil, fmt.Errorf("%w: %s is not scheduled", ErrBlock, b)
 	}
+	if b.torn {
+		return nil, fmt.Errorf("%w: transactions of %s are not those of its header", ErrBlock, b)
+	}
 	if fake := fakeSignature(b.ID, b.Producer); b.sig != fake {
 		digest := c.digest(b.ID)
 		sig, err := ecc.NewSignatureFromData(b.sig[:])
@@ -229,25 +231,4 @@ func (c *Chain) History(n int, last wire.Slot) ([]*Block, error) {
 		blocks = append(blocks, b)
 	}
 	return blocks, nil
-}
-
-// certificate is the body of a QC extension in the layout of Spring 1.x, with
-// an opaque aggregate signature.
-func (c *Chain) certificate(id wire.ID, claim Claim, strong, weak uint64) []byte {
-	out := binary.LittleEndian.AppendUint32(nil, claim.Num)
-	for _, votes := range []uint64{strong, weak} {
-		if votes == 0 {
-			out = append(out, 0)
-			continue
-		}
-		out = append(out, 1, byte(len(c.finalizers)))
-		for i := 0; i < len(c.finalizers); i += 8 {
-			out = append(out, byte(votes>>i))
-		}
-	}
-	var sig [blsSigLen]byte
-	stretch(sig[:], sha256.Sum256(append(id[:], out...)))
-	out = appendVaruint(out, blsSigLen)
-	out = append(out, sig[:]...)
-	return append(out, 0) // no pending policy
 }

@@ -119,6 +119,9 @@ func (f *forkDB) claimed(e *entry) error {
 	if on == nil {
 		return nil
 	}
+	if e.HasQC && !f.chain.proves(e.qc, on.ID, e.Claim) {
+		return fmt.Errorf("%w: certificate of %s", ErrBlock, e.Block)
+	}
 	e.qcSlot = max(e.qcSlot, on.Slot)
 	if e.HasQC && e.Claim.newer(on.certified) {
 		on.certified = e.Claim

@@ -203,8 +203,8 @@ func (n *Node) bestClaim(parent *entry) (Claim, []byte) {
 	for e := parent; e != nil && e.Num() >= parent.Claim.Num; e = e.parent {
 		if c, ok := e.claim(n.chain); ok && c.newer(parent.Claim) {
 			strong, weak := e.strong, e.weak
-			if strong|weak == 0 {
-				strong = 1<<len(n.chain.finalizers) - 1
+			if ones(strong) < n.chain.Threshold && (c.Strong || ones(strong|weak) < n.chain.Threshold) {
+				strong, weak = 1<<len(n.chain.finalizers)-1, 0 // it came with a block
 			}
 			return c, n.chain.certificate(e.ID, c, strong, weak)
 		}
