@@ -193,8 +193,8 @@ func (g *Group) Remove(ctx context.Context, name string) error {
 
 // removeLog removes the first of the named member's logs.
 //
-// Raft often stops talking to a member before it has told it of its removal, and the member would look for a leader for ever. So its vote is
-// taken first, which it is told like anything else, and which means to it that it is being removed.
+// Its vote is taken first, which it is told like anything else, so that it disturbs nobody afterwards. Raft stops talking to a member before it
+// has told it that its removal is committed, and the member would look for a leader for ever; so this tells it.
 func (g *Group) removeLog(ctx context.Context, name string) error {
 	var parting raft.Server
 	find := func(v verb) func([]raft.Server) (change, error) {
@@ -211,20 +211,60 @@ func (g *Group) removeLog(ctx context.Context, name string) error {
 	if err := g.command(ctx, find(demote)); err != nil {
 		return err
 	}
-	if n := g.running(); n != nil {
-		g.awaitTold(ctx, n, parting.ID)
+	n := g.running()
+	if n == nil {
+		return fmt.Errorf("change membership: %w", ErrStopped)
 	}
-	return g.command(ctx, find(remove))
+	term, told := g.awaitTold(ctx, n, parting.ID)
+	if err := g.command(ctx, find(remove)); err != nil {
+		return err
+	}
+	if told > 0 {
+		g.tellRemoved(n, parting, term, told)
+	}
+	return nil
 }
 
-// awaitTold waits until the member has all that is in the log now, but not long.
-func (g *Group) awaitTold(ctx context.Context, n *node, id raft.ServerID) {
+// awaitTold waits until the member has all that is in the log now, but not long. It returns the term and how much of the log the member has as it
+// is here, 0 when that is not all.
+func (g *Group) awaitTold(ctx context.Context, n *node, id raft.ServerID) (term, told uint64) {
 	term, index := n.raft.CurrentTerm(), n.raft.LastIndex()
-	for end := time.Now().Add(partingTime); time.Now().Before(end) && n.meter.of(id, term).match < index; {
+	for end := time.Now().Add(partingTime); time.Now().Before(end); {
+		if match := n.meter.of(id, term).match; match >= index {
+			return term, match
+		}
 		if !pause(ctx, 10*time.Millisecond) {
-			return
+			break
 		}
 	}
+	return term, 0
+}
+
+// tellRemoved makes the call that raft leaves out: what is in the log after the entries that the removed member is known to have, with what is
+// committed. It is a leader's call like any other, whatever has become of this leadership when it arrives. If it fails, the member goes on,
+// and its status says that nobody calls it.
+func (g *Group) tellRemoved(n *node, who raft.Server, term, told uint64) {
+	if now, leading := n.leading(); !leading || now != term {
+		return
+	}
+	var last raft.Log
+	if err := g.store.Logs().GetLog(told, &last); err != nil {
+		return
+	}
+	self := raft.ServerAddress(at(string(n.id), g.cfg.Advertise))
+	req := &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.id), Addr: n.meter.EncodePeer(n.id, self)},
+		Term:      term, PrevLogEntry: told, PrevLogTerm: last.Term, LeaderCommitIndex: n.raft.CommitIndex(),
+	}
+	for i := told + 1; i <= req.LeaderCommitIndex; i++ {
+		entry := new(raft.Log)
+		if err := g.store.Logs().GetLog(i, entry); err != nil {
+			return
+		}
+		req.Entries = append(req.Entries, entry)
+	}
+	err := n.meter.AppendEntries(who.ID, who.Address, req, new(raft.AppendEntriesResponse))
+	g.log.Debug("told a member that it was removed", "member", who.ID, "error", err)
 }
 
 // setParting names the server that is being removed, which must not be given its vote back.

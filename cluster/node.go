@@ -34,6 +34,7 @@ type node struct {
 	id    raft.ServerID
 	meter *meter
 
+	committed *committed
 	mu       sync.Mutex
 	timeouts Timeouts
 
@@ -93,7 +94,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          log,
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Beside), timeouts: t}
+	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}}
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
@@ -105,7 +106,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	c.NoLegacyTelemetry = true
 	c.Logger = log
 	var err error
-	n.raft, err = raft.NewRaft(c, g.cfg.FSM, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
+	n.raft, err = raft.NewRaft(c, n.committed, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", joinClose(err, n.meter.Close))
 	}

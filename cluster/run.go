@@ -17,7 +17,8 @@ const (
 	tendInterval = 250 * time.Millisecond
 	// tuneInterval is how often timeouts are compared with the distances measured.
 	tuneInterval = 5 * time.Second
-	// removedAfter is how long a member must be missing in the configuration before it believes that it was removed.
+	// removedAfter is how long a member must be missing in the committed configuration, and hear no leader, before it believes that it was
+	// removed: while it catches up it passes through configurations of the past.
 	removedAfter = time.Second
 	// stopTimeout bounds each step of stopping.
 	stopTimeout = 5 * time.Second
@@ -150,12 +151,10 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 	tick := time.NewTicker(tendInterval)
 	defer tick.Stop()
 	var tuned, missing time.Time
-	member, voter := false, false
+	member := false
 	for {
 		servers := n.servers()
 		self, present := n.self()
-		voter = voter || present && self.Suffrage == raft.Voter
-		present = present && !(voter && self.Suffrage != raft.Voter) // a vote is taken only to remove, see Remove
 		switch {
 		case len(servers) == 0:
 			if err := f.tend(ctx, g, n); err != nil && ctx.Err() == nil {
@@ -171,7 +170,9 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 			g.adopt(servers)
 		case !member:
 			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed, or its joining cut short: move data_dir away to join again)")
-		case missing.IsZero():
+		case !n.committed.without(n.id): // a leader's word, which the next one may take back
+			g.setWaiting("a leader's call: the last one was about to remove this member (when it did: move data_dir away to join again)")
+		case missing.IsZero() || time.Since(n.raft.LastContact()) < removedAfter: // a leader calls members only
 			missing = time.Now()
 		case time.Since(missing) >= removedAfter:
 			cancel(ErrRemoved)
