@@ -142,9 +142,39 @@ func (g *Group) identify(change func() error) error {
 	return err
 }
 
-// adopt records the cluster once this member is in its configuration: the id comes from another one that is, too.
-func (g *Group) adopt(servers []raft.Server) {
+// callers is whose calls this process has taken.
+type callers struct {
+	cluster string // of the first
+	other   bool   // one was of another cluster, or of one that did not say
+}
+
+// met notes a call of a member of the given cluster, before anything of it is read.
+func (g *Group) met(cluster string) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.callers == (callers{}) {
+		g.callers.cluster = cluster
+	}
+	g.callers.other = g.callers.other || cluster == "" || cluster != g.callers.cluster
+}
+
+// wholly says whether all of our log was written by calls of the cluster.
+func (g *Group) wholly(cluster string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.had && g.callers == callers{cluster: cluster}
+}
+
+// adopt records the cluster once this member is in its configuration: the id comes from another one that is, too. And it records when the
+// configuration is committed, as far as is known here: until then a leader may take it back, see nextChange.
+func (g *Group) adopt(servers []raft.Server, agreed bool) {
 	self := g.Announce()
+	if self.Joining && agreed {
+		if err := g.identify(g.store.Joined); err != nil {
+			g.log.Warn("joining not recorded", "error", err)
+		}
+		return
+	}
 	if g.founding() {
 		if err := g.identify(g.store.Founded); err != nil {
 			g.log.Warn("foundation not recorded", "error", err)
@@ -159,7 +189,7 @@ func (g *Group) adopt(servers []raft.Server) {
 		if !member || p.ClusterID == "" {
 			continue
 		}
-		if err := g.identify(func() error { return g.store.Join(p.ClusterID) }); err != nil {
+		if err := g.identify(func() error { return g.store.Join(p.ClusterID, !agreed && g.wholly(p.ClusterID)) }); err != nil {
 			g.log.Warn("cluster not recorded", "cluster", p.ClusterID, "error", err)
 			return
 		}

@@ -24,6 +24,8 @@ type Peer struct {
 	ClusterID string
 	// HasState says that its log is not empty.
 	HasState bool
+	// Joining says that all of its log is of ClusterID, and that it was in none of its committed configurations yet, as far as it knows.
+	Joining bool
 }
 
 // Config is the configuration of a [Group].

@@ -78,6 +78,7 @@ type layer struct {
 	advertise address
 	self      func() (id, cluster string)
 	announced func(id string) (hostPort string, ok bool)
+	met       func(cluster string) // told of each greeting that is meant for us
 	log       hclog.Logger
 
 	mu   sync.Mutex
@@ -120,6 +121,7 @@ func (l *layer) Accept() (net.Conn, error) {
 func (l *layer) meant(id, cluster string) error {
 	self, own := l.self()
 	if id == self && (cluster == "" || own == "" || cluster == own) {
+		l.met(cluster)
 		return nil
 	}
 	err := fmt.Errorf("for %.64s of cluster %.64s, this is %s of %s: %w", id, cluster, self, own, errNotMeant)

@@ -36,6 +36,7 @@ type Group struct {
 	node     *node  // nil until Raft runs
 	led      reigning
 	parting  raft.ServerID // being removed by this leader
+	callers  callers
 }
 
 // reigning is the leadership under way; zero when there is none.
@@ -122,7 +123,7 @@ func (g *Group) Announce() Peer {
 	n := g.running()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	p := Peer{Name: g.cfg.Node, RaftID: g.identity.RaftID, Addr: g.cfg.Advertise, ClusterID: g.identity.ClusterID}
+	p := Peer{Name: g.cfg.Node, RaftID: g.identity.RaftID, Addr: g.cfg.Advertise, ClusterID: g.identity.ClusterID, Joining: g.identity.Joining}
 	p.HasState = g.had || n != nil && n.raft.LastIndex() > 0
 	return p
 }

@@ -51,7 +51,9 @@ type known struct{ alive, caughtUp bool }
 // as well, before they got that far, one is kept: it may come back.
 //
 // Whoever has a log and no entry was removed, and stays out; but not while its name is a member: then only this log of it has no entry,
-// since the leader that added it was one no more, and its word was undone.
+// since the leader that added it was one no more, and its word was undone. Nor when it says that it was joining, and that all of its log is
+// this cluster's: then the same has happened to a newcomer. A log with entries of another cluster must never be taken in, since the two may
+// have different entries of one index and term, which raft takes for the same.
 func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers []Peer, know func(raft.ServerID) known) (change, []string) {
 	var obstacles []string
 	peers = slices.Clone(peers)
@@ -83,7 +85,7 @@ func nextChange(self raft.ServerID, cluster string, servers []raft.Server, peers
 			continue
 		}
 		switch {
-		case now == nil && p.HasState && (former == nil || p.ClusterID != cluster):
+		case now == nil && p.HasState && (former == nil && !p.Joining || cluster == "" || p.ClusterID != cluster):
 			obstacles = append(obstacles, fmt.Sprintf("%s has a log but is not a member: it was removed, its joining was cut short, or it is another cluster's; move its data_dir away", p.Name))
 		case now == nil && len(idle) > 1 && !know(idle[0]).alive: // it crashes again and again, without a disk: a new log each time
 			return change{remove, raft.Server{ID: idle[0]}}, obstacles

@@ -85,6 +85,8 @@ func TestNextChange(t *testing.T) {
 	liar.Name, undone.HasState = "e", true
 	unknown := undone
 	unknown.ClusterID = ""
+	cut, cutOther, cutUnknown := state, foreign, state
+	cut.Joining, cutOther.Joining, cutOther.HasState, cutUnknown.Joining, cutUnknown.ClusterID = true, true, true, true, ""
 	tests := []struct {
 		name      string
 		servers   []raft.Server
@@ -98,6 +100,9 @@ func TestNextChange(t *testing.T) {
 		{"silent member stays", three, nil, nil, nil, " ", 0},
 		{"newcomer", three, []cluster.Peer{peer("d-1")}, nil, nil, "add as non-voter d-1", 0},
 		{"newcomer with a log", three, []cluster.Peer{state}, nil, nil, " ", 1},
+		{"newcomer whose joining was cut short", three, []cluster.Peer{cut}, nil, nil, "add as non-voter d-1", 0},
+		{"the same, of another cluster", three, []cluster.Peer{cutOther}, nil, nil, " ", 1},
+		{"the same, of who knows which", three, []cluster.Peer{cutUnknown}, nil, nil, " ", 1},
 		{"of another cluster", three, []cluster.Peer{foreign}, nil, nil, " ", 1},
 		{"name and id differ", three, []cluster.Peer{liar}, nil, nil, " ", 0},
 		{"newcomer behind", and(server("d-1", raft.Nonvoter)), []cluster.Peer{peer("d-1")}, ids{"d-1": true}, nil, " ", 0},

@@ -35,8 +35,8 @@ type node struct {
 	meter *meter
 
 	committed *committed
-	mu       sync.Mutex
-	timeouts Timeouts
+	mu        sync.Mutex
+	timeouts  Timeouts
 
 	kept bool // the round trip is in the stable store; of tune alone
 }
@@ -86,7 +86,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	log := newRaftLog(g.log)
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: &layer{
-			StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, announced: g.announced, log: g.log,
+			StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, announced: g.announced, met: g.met, log: g.log,
 		},
 		MaxPool: maxPool,
 		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).

@@ -167,7 +167,7 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 				why = "a leader's call (when this member was removed, or its joining cut short: move data_dir away to join again)"
 			}
 			g.setWaiting(why)
-			g.adopt(servers)
+			g.adopt(servers, n.committed.with(n.id))
 		case !member:
 			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed, or its joining cut short: move data_dir away to join again)")
 		case !n.committed.without(n.id): // a leader's word, which the next one may take back

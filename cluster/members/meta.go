@@ -18,6 +18,7 @@ type Meta struct {
 	Region            string   // for people
 	Version           string   // of relayd
 	HasState          bool     // its Raft log is not empty
+	Joining           bool     // it was in no committed configuration of its cluster yet
 	UpstreamReachable bool     // it can reach an upstream
 	Replicas          []string // short names of the replicas connected to it
 	Cut               bool     // something did not fit; set by Encode
@@ -38,6 +39,7 @@ const (
 
 	flagUpstream = 1 << 0
 	flagState    = 1 << 1
+	flagJoining  = 1 << 2
 	flagLeaving  = 1 << 6
 	flagCut      = 1 << 7
 
@@ -68,6 +70,9 @@ func (m Meta) Encode(limit int) []byte {
 	}
 	if m.HasState {
 		out[1] |= flagState
+	}
+	if m.Joining {
+		out[1] |= flagJoining
 	}
 	if m.leaving {
 		out[1] |= flagLeaving
@@ -113,6 +118,7 @@ func DecodeMeta(b []byte) (Meta, error) {
 	m := Meta{
 		UpstreamReachable: b[1]&flagUpstream != 0,
 		HasState:          b[1]&flagState != 0,
+		Joining:           b[1]&flagJoining != 0,
 		Cut:               b[1]&flagCut != 0,
 		leaving:           b[1]&flagLeaving != 0,
 	}

@@ -48,10 +48,10 @@ func TestDiskKeepsAll(t *testing.T) {
 		t.Fatal(err)
 	}
 	cluster := storage.NewClusterID()
-	if err := s.Join(cluster); err != nil {
+	if err := s.Join(cluster, true); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Join(storage.NewClusterID()); !errors.Is(err, storage.ErrCluster) {
+	if err := s.Join(storage.NewClusterID(), true); !errors.Is(err, storage.ErrCluster) {
 		t.Errorf("join another cluster: got %v, want %v", err, storage.ErrCluster)
 	}
 	if _, err := openDisk(dir, "eu-1"); err == nil || !strings.Contains(err.Error(), "another relayd") {
@@ -62,8 +62,11 @@ func TestDiskKeepsAll(t *testing.T) {
 	}
 
 	s = mustOpenDisk(t, dir)
-	if got, want := s.Identity(), (storage.Identity{Version: 1, Node: "eu-1", RaftID: id.RaftID, ClusterID: cluster}); got != want {
+	if got, want := s.Identity(), (storage.Identity{Version: 1, Node: "eu-1", RaftID: id.RaftID, ClusterID: cluster, Joining: true}); got != want {
 		t.Errorf("identity: got %+v, want %+v", got, want)
+	}
+	if err := s.Joined(); err != nil || s.Identity().Joining {
+		t.Errorf("joined: %v, %+v", err, s.Identity())
 	}
 	if got, want := lastIndex(t, s), uint64(3); got != want {
 		t.Errorf("last index: got %d, want %d", got, want)
@@ -82,7 +85,7 @@ func TestIdentityOfALostLogIsNotUsedAgain(t *testing.T) {
 			dir := t.TempDir()
 			s := mustOpenDisk(t, dir)
 			before := s.Identity()
-			if err := s.Join("c"); err != nil {
+			if err := s.Join("c", true); err != nil {
 				t.Fatal(err)
 			}
 			s.Close()

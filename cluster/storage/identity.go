@@ -40,6 +40,9 @@ type Identity struct {
 	ClusterID string `json:"cluster_id,omitempty"`
 	// Founding says that ClusterID was chosen here and that the first configuration may not have been written yet.
 	Founding bool `json:"founding,omitempty"`
+	// Joining says that all of the log is of ClusterID, and that the member was in none of its committed configurations yet, as far as it
+	// knows. It is absent where nobody looked.
+	Joining bool `json:"joining,omitempty"`
 }
 
 // IdentityKeeper keeps an identity.
@@ -126,7 +129,7 @@ func (k *identityOnDisk) Load() (Identity, error) {
 		return Identity{}, fmt.Errorf("%s: version %d, node %q, raft id %q: %w", k.path, id.Version, id.Node, id.RaftID, ErrIdentity)
 	}
 	if k.lost {
-		id.RaftID, id.Founding = "", false
+		id.RaftID, id.Founding, id.Joining = "", false, false
 	}
 	return id, nil
 }

@@ -131,12 +131,20 @@ func (s *Store) Snapshots() raft.SnapshotStore { return s.medium.Snapshots }
 func (s *Store) Identity() Identity { return s.identity }
 
 // Join records the cluster the member belongs to. It can be recorded once: [ErrCluster] is returned when it is another one.
-// It must not be called concurrently with Identity, Found and Founded.
-func (s *Store) Join(clusterID string) error {
+// With joining it is recorded until [Store.Joined], see [Identity]. None of these must be called concurrently with Identity, Found and Founded.
+func (s *Store) Join(clusterID string, joining bool) error {
 	id, err := s.identity.join(clusterID)
 	if err != nil {
 		return err
 	}
+	id.Joining = joining
+	return s.save(id)
+}
+
+// Joined records that the member is in a configuration of its cluster that is committed.
+func (s *Store) Joined() error {
+	id := s.identity
+	id.Joining = false
 	return s.save(id)
 }
 
@@ -164,7 +172,7 @@ func (s *Store) Founded() error {
 // Refound chooses another cluster id: after a recovery this is not the cluster it was.
 func (s *Store) Refound() error {
 	id := s.identity
-	id.ClusterID, id.Founding = NewClusterID(), false
+	id.ClusterID, id.Founding, id.Joining = NewClusterID(), false, false
 	return s.save(id)
 }
 
