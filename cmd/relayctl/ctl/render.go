@@ -154,16 +154,24 @@ func replicaList(replicas []control.Replica) string {
 	return strings.Join(names, " ")
 }
 
-// renderProblems lists what is wrong. Notices already stand in the table.
+// inTable says whether a problem is one that the table has anyway: a clock among the remarks, a member without a vote as its role.
+func inTable(p control.Problem) bool {
+	return p.Level == control.HealthNotice && (p.Code == "clock" || p.Code == "nonvoter")
+}
+
+// renderProblems lists what is wrong, or worth knowing, and stands nowhere else.
 func renderProblems(st control.Status, colours bool) string {
 	var b strings.Builder
 	for _, p := range st.Problems {
-		if p.Level == control.HealthNotice {
+		if inTable(p) {
 			continue
 		}
 		tone, who := yellow, ""
-		if p.Level == control.HealthDown {
+		switch p.Level {
+		case control.HealthDown:
 			tone = red
+		case control.HealthNotice:
+			tone = plain
 		}
 		if p.Node != "" {
 			who = clean(p.Node) + ": "

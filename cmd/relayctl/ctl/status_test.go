@@ -12,7 +12,8 @@ import (
 	"github.com/thinrelay/thinrelay/relay/control"
 )
 
-// TestStatusAsDesigned holds the table to the letter of the design.
+// TestStatusAsDesigned holds the table to the letter of the design. After it stands what the design's example has no column for: that it
+// lacks a finalizer node.
 func TestStatusAsDesigned(t *testing.T) {
 	const want = `CLUSTER bpa   QUORUM 3/3   TERM 41   LEADER eu-1 (2h13m)   MODE votes
 FORWARDED  #381223044 02c19fe3  slot 12:04:06.500  42ms ago   from nodeos-a   NEXT ROUND 88s
@@ -22,8 +23,9 @@ us-1   follower  reachable    nodeos-c              #381223044  78ms   5ms      
 ap-1   follower  reachable    -                     #381223044  161ms  3ms       0.1.0   clock +61ms
 `
 	out, errs, code := exec(t, serve(t, healthy()), "status")
-	if out != want || errs != "" || code != exitOK {
-		t.Errorf("exit %d %q\n%s\nwant\n%s", code, errs, out, want)
+	out, notices, _ := strings.Cut(out, "\n\n")
+	if out+"\n" != want || !strings.HasPrefix(notices, "NOTICE  no finalizer node is connected") || strings.Count(notices, "\n") != 2 || errs != "" || code != exitOK {
+		t.Errorf("exit %d %q\n%s\n%s\nwant\n%s", code, errs, out, notices, want)
 	}
 }
 
@@ -80,6 +82,27 @@ func TestStatusReserved(t *testing.T) {
 	st.Forwarded.Ours = nil
 	if out, want := renderStatus(st, false), "FORWARDED  not known here"+reserved; !strings.Contains(out, want) {
 		t.Errorf("%s\nwant %s", out, want)
+	}
+}
+
+// TestStatusNotices shows a notice that stands nowhere in the table, and says that all is well all the same.
+func TestStatusNotices(t *testing.T) {
+	node := &fakeNode{status: func(int) control.Status {
+		s := sample()
+		s.Problems = nil
+		for i := range s.Members[1:] {
+			s.Members[i+1].Replicas = nil
+		}
+		s.Members[0].Replicas = s.Members[0].Replicas[:1]
+		return s
+	}}
+	out, _, code := exec(t, serve(t, node), "status")
+	const want = "\nNOTICE  one live replica only: nothing stands by\n  next: connect a second replica\n"
+	if code != exitOK || !strings.Contains(out, want) {
+		t.Errorf("exit %d\n%s\nwant %s", code, out, want)
+	}
+	if strings.Contains(out, "NOTICE  ap-1: clock") {
+		t.Errorf("told twice:\n%s", out)
 	}
 }
 
