@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -98,6 +99,8 @@ func world3(t *testing.T) *world {
 func (w *world) add(name string) *member {
 	m := &member{w: w, name: name, port: 8300}
 	m.wipe()
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.members[name] = m
 	return m
 }
@@ -225,7 +228,10 @@ func (m *member) kill() {
 // peers is the gossip: what the living, reachable or not, announce.
 func (w *world) peers(self string) []cluster.Peer {
 	var ps []cluster.Peer
-	for name, m := range w.members {
+	w.mu.Lock()
+	members := maps.Clone(w.members)
+	w.mu.Unlock()
+	for name, m := range members {
 		if name != self && m.alive() {
 			w.mu.Lock()
 			g := m.group
