@@ -27,7 +27,8 @@ const (
 // app is what all commands share: where they write and how they reach a relay.
 type app struct {
 	out, errs io.Writer
-	terminal  bool // out is one: colours, redrawing
+	terminal  bool // out is one: redrawing
+	colours   bool // and who looks at it wants them
 	pollEvery time.Duration
 
 	addr, tokenFile        string
@@ -38,13 +39,17 @@ type app struct {
 }
 
 func newApp(out, errs io.Writer) *app {
-	return &app{out: out, errs: errs, terminal: isTerminal(out), pollEvery: 200 * time.Millisecond}
+	terminal := isTerminal(out)
+	return &app{out: out, errs: errs, terminal: terminal, colours: terminal && wantsColours(), pollEvery: 200 * time.Millisecond}
 }
 
-// isTerminal reports whether a person looks at w, and wants colours there.
+// wantsColours follows no-color.org, which is about colours and nothing else.
+func wantsColours() bool { return os.Getenv("NO_COLOR") == "" }
+
+// isTerminal reports whether a person looks at w, on what can redraw.
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
-	if !ok || os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" {
+	if !ok || os.Getenv("TERM") == "dumb" {
 		return false
 	}
 	info, err := f.Stat()
@@ -155,7 +160,7 @@ func run(ctx context.Context, args []string, a *app) int {
 		fmt.Fprintln(a.errs, "relayctl: interrupted")
 		return exitDegraded
 	}
-	fmt.Fprintf(a.errs, "relayctl: %v\n", err)
+	fmt.Fprintf(a.errs, "relayctl: %s\n", cleanLines(err.Error()))
 	var refused *control.Error
 	if !errors.As(err, &refused) && e == nil {
 		fmt.Fprintf(a.errs, "  next: see %s --help\n", cmd.CommandPath())

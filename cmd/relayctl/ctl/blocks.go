@@ -40,7 +40,7 @@ to that member: ask the leader.`,
 			if a.asJSON {
 				return a.printJSON(blocks)
 			}
-			_, err = fmt.Fprint(a.out, renderBlocks(blocks, a.terminal))
+			_, err = fmt.Fprint(a.out, renderBlocks(blocks, a.colours))
 			return err
 		},
 	}

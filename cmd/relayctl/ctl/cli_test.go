@@ -22,6 +22,7 @@ type fakeNode struct {
 	mu       sync.Mutex
 	status   func(ask int) control.Status
 	asked    int
+	fails    error // what it says instead of its status
 	stepDown func(to string) (control.StepDown, error)
 	removed  string
 	blocks   []control.Block
@@ -31,6 +32,9 @@ func (n *fakeNode) Status(context.Context) (control.Status, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.asked++
+	if n.fails != nil {
+		return control.Status{}, n.fails
+	}
 	return n.status(n.asked), nil
 }
 

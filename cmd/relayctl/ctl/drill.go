@@ -105,12 +105,19 @@ func (d *drill) settle(ctx context.Context, last control.StepDown) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, settleWait,
 		fail(exitDegraded, "the group is not whole again %s after the hand-over to %s\n  next: see relayctl status", settleWait, clean(last.To)))
 	defer cancel()
+	var silence error // of the last look
 	for {
-		st, err := d.app.status(ctx)
-		if err == nil && st.Term >= last.Term && leads(st) && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
+		st, looked := d.app.status(ctx)
+		if looked == nil && st.Term >= last.Term && leads(st) && st.Quorum.OK && st.Quorum.Have == st.Quorum.Total {
 			return nil
 		}
+		if ctx.Err() == nil { // a look that was cut off says nothing
+			silence = looked
+		}
 		if err := pause(ctx, d.app.pollEvery); err != nil {
+			if silence != nil && !errors.Is(err, context.Canceled) {
+				return fail(exitCode(silence), "nobody answers %s after the hand-over to %s: %w", settleWait, clean(last.To), silence)
+			}
 			return err
 		}
 	}
@@ -133,7 +140,7 @@ func (a *app) reportDrill(report drillReport, failure error) error {
 			return err
 		}
 	} else if len(report.Runs) > 0 {
-		if _, err := fmt.Fprint(a.out, report.render(a.terminal)); err != nil {
+		if _, err := fmt.Fprint(a.out, report.render(a.colours)); err != nil {
 			return err
 		}
 	}

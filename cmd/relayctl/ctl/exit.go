@@ -47,6 +47,16 @@ func exitCode(err error) int {
 	return exitDegraded
 }
 
+// unheard takes a relay that cannot tell how it is, since its parts do not answer it, for one that does not answer: what was asked for is
+// its state, not a change, so that there is nothing that it could have refused.
+func unheard(err error) error {
+	var e *control.Error
+	if errors.As(err, &e) && (e.Code == control.CodeTimeout || e.Code == control.CodeInternal) {
+		return &exitError{exitDown, err}
+	}
+	return err
+}
+
 // healthExit is the exit code that a status deserves.
 func healthExit(st control.Status) int {
 	switch {

@@ -27,12 +27,12 @@ HTTP is where its control API listens: on loopback only its own host reaches it.
 			defer cancel()
 			list, err := c.Members(ctx)
 			if err != nil {
-				return err
+				return unheard(err)
 			}
 			if a.asJSON {
 				err = a.printJSON(list)
 			} else {
-				_, err = fmt.Fprint(a.out, renderMemberList(list, a.terminal))
+				_, err = fmt.Fprint(a.out, renderMemberList(list, a.colours))
 			}
 			if err == nil && !list.Quorum.OK {
 				return exitWith(exitDown)

@@ -83,23 +83,28 @@ func releaseNames() []string {
 	return names
 }
 
-// accountName is nodeos's rule for account names (p2p notes, 1.2).
-var accountName = regexp.MustCompile(`^[a-z1-5.]{1,12}[a-j1-5.]?$`)
+// accountName is what the chain lets an account be called; relayd's producers follow the same rule.
+var accountName = regexp.MustCompile(`^[a-z1-5.]{0,11}[a-z1-5]$`)
 
 func (o nodeosOptions) validate() (release, error) {
 	if len(o.relays) == 0 {
 		return release{}, fail(exitDegraded, "no relay given\n  next: add --relay host:9876, once for each relay this nodeos shall dial")
 	}
+	seen := make(map[string]bool)
 	for _, r := range o.relays {
 		if err := checkRelay(r); err != nil {
 			return release{}, fail(exitDegraded, "--relay %q: %w\n  next: write it as 10.0.0.5:9876, or [2001:db8::5]:9876", r, err)
 		}
+		if seen[strings.ToLower(r)] {
+			return release{}, fail(exitDegraded, "--relay %q is given twice\n  next: give each relay once: nodeos would hold two connections to one", r)
+		}
+		seen[strings.ToLower(r)] = true
 	}
 	switch {
 	case o.finalizer && o.producer != "":
 		return release{}, fail(exitDegraded, "--finalizer and --producer exclude each other\n  next: a finalizer node never produces; leave --producer out")
 	case !o.finalizer && !accountName.MatchString(o.producer):
-		return release{}, fail(exitDegraded, "--producer %q is no account name\n  next: give the producer account, as bpa", o.producer)
+		return release{}, fail(exitDegraded, "--producer %q is no account name\n  next: give the producer account, as bpa: up to 12 of a-z, 1-5 and dot, and no dot at its end", o.producer)
 	case o.finalizer && o.name == "":
 		return release{}, fail(exitDegraded, "a finalizer node needs a name\n  next: add --name fin-1, and list it in downstream.observers of every relay")
 	case strings.ContainsFunc(o.name, func(r rune) bool { return r <= ' ' || r > '~' || r == '#' || r == '"' }):

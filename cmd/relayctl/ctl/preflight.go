@@ -85,7 +85,7 @@ Exit code: 0 nothing failed, 1 something failed, 2 no quorum or no answer.`,
 			if a.asJSON {
 				err = a.printJSON(report)
 			} else {
-				_, err = fmt.Fprint(a.out, report.render(a.terminal))
+				_, err = fmt.Fprint(a.out, report.render(a.colours))
 			}
 			if err != nil {
 				return err

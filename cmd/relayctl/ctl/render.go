@@ -118,7 +118,7 @@ func renderMembers(st control.Status, colours bool) string {
 		}
 		row := []cell{
 			text(clean(m.Name)),
-			{string(m.Role), tone},
+			{clean(string(m.Role)), tone},
 			text(oldText(old, clean(m.Upstream))), text(oldText(old, replicaList(m.Replicas))),
 			text(mark), text(millis(old, m.RTTMS)), text(millis(old, m.DiskP99MS)), text(orDash(clean(m.Version))),
 		}

@@ -43,7 +43,7 @@ answer.`,
 			if a.asJSON {
 				err = a.printJSON(st)
 			} else {
-				_, err = fmt.Fprint(a.out, renderStatus(st, a.terminal))
+				_, err = fmt.Fprint(a.out, renderStatus(st, a.colours))
 			}
 			if err != nil {
 				return err
@@ -81,7 +81,8 @@ func (a *app) status(ctx context.Context) (control.Status, error) {
 func statusOf(ctx context.Context, c *control.Client) (control.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	return c.Status(ctx)
+	st, err := c.Status(ctx)
+	return st, unheard(err)
 }
 
 // pause waits, or returns why it need not.

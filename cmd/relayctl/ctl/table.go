@@ -86,6 +86,15 @@ func (t *table) render(colours bool) string {
 	return out.String()
 }
 
+// cleanLines is clean for text of several lines, as errors have it.
+func cleanLines(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // clean makes a name from elsewhere fit for a terminal: no control characters,
 // no line breaks, nothing that could move the cursor.
 func clean(s string) string {

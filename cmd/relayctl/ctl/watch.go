@@ -71,14 +71,14 @@ func (a *app) drawFrame(screen bool, st control.Status, seen time.Time, failure 
 	}
 	var frame string
 	if !seen.IsZero() {
-		frame = renderStatus(st, a.terminal)
+		frame = renderStatus(st, a.colours)
 	}
 	if failure != nil {
-		note := failure.Error()
+		note := cleanLines(failure.Error())
 		if !seen.IsZero() {
 			note = fmt.Sprintf("what stands above is %s old; %s", since(time.Since(seen)), note)
 		}
-		frame += "\n" + paint(a.terminal, red, "NO ANSWER") + "  " + note + "\n"
+		frame += "\n" + paint(a.colours, red, "NO ANSWER") + "  " + note + "\n"
 	}
 	if screen {
 		frame = beginFrame + strings.ReplaceAll(frame, "\n", endLine) + endFrame
