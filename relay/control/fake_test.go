@@ -16,7 +16,7 @@ type fakeNode struct {
 	status   control.Status
 	err      error
 	stepDown func(ctx context.Context, to string, timeout time.Duration) (control.StepDown, error)
-	remove   func(name string) error
+	remove   func(ctx context.Context, name string) error
 	blocks   []control.Block
 	events   chan control.Event
 }
@@ -36,7 +36,7 @@ func newFakeNode() *fakeNode {
 			}
 			return control.StepDown{From: "eu-1", To: to, TookMS: 41, GapMS: ptr(int64(63))}, nil
 		},
-		remove: func(string) error { return nil },
+		remove: func(context.Context, string) error { return nil },
 	}
 }
 
@@ -59,7 +59,9 @@ func (n *fakeNode) StepDown(ctx context.Context, to string, timeout time.Duratio
 
 func (n *fakeNode) Blocks(limit int) []control.Block { return n.blocks[:min(limit, len(n.blocks))] }
 
-func (n *fakeNode) RemoveMember(_ context.Context, name string) error { return n.remove(name) }
+func (n *fakeNode) RemoveMember(ctx context.Context, name string) error {
+	return n.remove(ctx, name)
+}
 
 func (n *fakeNode) Events(context.Context) <-chan control.Event { return n.events }
 

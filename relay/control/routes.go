@@ -189,7 +189,10 @@ func (s *Server) postRemove(w http.ResponseWriter, r *http.Request) {
 		writeError(w, refusal(CodeRefused, "change its configuration instead", "this relay cannot change its group at run time"))
 		return
 	}
-	if err := membership.RemoveMember(r.Context(), req.Name); err != nil {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(removeTimeout + writeTimeout))
+	ctx, cancel := context.WithTimeout(r.Context(), removeTimeout)
+	defer cancel()
+	if err := membership.RemoveMember(ctx, req.Name); err != nil {
 		writeError(w, err)
 		return
 	}

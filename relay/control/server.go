@@ -22,6 +22,7 @@ const (
 	headerTimeout  = 5 * time.Second  // to read the request's head, and again its body
 	writeTimeout   = 10 * time.Second // to write an answer, or one event
 	idleTimeout    = 2 * time.Minute  // between requests of a connection
+	removeTimeout  = 12 * time.Second // for a removal: two changes of the group, and word of them to the member; relayctl waits for 15 s
 	statusTimeout  = time.Second      // what a status may take at most
 	drainTimeout   = 3 * time.Second  // for requests under way when the server stops
 )
