@@ -12,6 +12,7 @@
 package members
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"errors"
@@ -36,6 +37,7 @@ const (
 	keyInterval    = 5 * time.Second
 	resolveTimeout = 5 * time.Second
 	logInterval    = time.Minute
+	tellAgain      = time.Minute
 	firstJoinPause = time.Second
 	lastJoinPause  = 30 * time.Second
 	forgetAfter    = 72 * time.Hour // members that are gone
@@ -123,6 +125,7 @@ type Members struct {
 
 	mu      sync.Mutex
 	meta    Meta
+	told    time.Time // when meta was last to be spread
 	table   map[string]Member
 	changed chan struct{} // closed at the next change
 
@@ -145,6 +148,7 @@ func Open(ctx context.Context, cfg Config) (*Members, error) {
 		quiet:   quiet.New(logInterval),
 		updated: make(chan struct{}, 1),
 		meta:    cfg.Meta,
+		told:    time.Now(),
 		table:   make(map[string]Member),
 		changed: make(chan struct{}),
 	}
@@ -242,12 +246,19 @@ func (m *Members) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Update changes what we tell about ourselves. It does not wait: Run spreads the newest.
+// Update changes what we tell about ourselves. It does not wait: Run spreads the newest. What is the same is told again once a minute only, since
+// each time all of us tell each other; who has missed it learns it by then when two of us compare all they know.
 func (m *Members) Update(meta Meta) {
 	meta.Replicas = slices.Clone(meta.Replicas)
 	m.mu.Lock()
-	m.meta = meta
+	same := bytes.Equal(meta.Encode(MaxMeta), m.meta.Encode(MaxMeta)) && time.Since(m.told) < tellAgain
+	if !same {
+		m.meta, m.told = meta, time.Now()
+	}
 	m.mu.Unlock()
+	if same {
+		return
+	}
 	select {
 	case m.updated <- struct{}{}:
 	default:
