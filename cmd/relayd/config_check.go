@@ -48,6 +48,7 @@ func Check(path string, environ []string, now time.Time) []Finding {
 	k := &checker{now: now}
 	k.ok("config", "every key is understood")
 	k.dataDir(c.DataDir)
+	k.pinned(&c)
 	k.secrets(&c)
 	k.peerKey(&c)
 	k.group(&c)
@@ -87,9 +88,30 @@ func (k *checker) dataDir(dir string) {
 			k.fail("data_dir", "neither %s nor the folder it would be made in exists; make it and give it to the user that relayd runs as", dir)
 			return
 		}
+		probe, err := os.MkdirTemp(filepath.Dir(dir), ".check-*")
+		if err != nil { // whoever starts relayd may make it, as systemd does
+			k.warn("data_dir", "%s does not exist, and this user cannot make it; make it and give it to the user that relayd runs as: %v", dir, err)
+			return
+		}
+		os.Remove(probe)
 		k.ok("data_dir", "%s will be made at the first start", dir)
 	default:
 		k.fail("data_dir", "%v", err)
+	}
+}
+
+// pinned looks at the chain id that an earlier start has pinned.
+func (k *checker) pinned(c *Config) {
+	if info, err := os.Stat(c.DataDir); c.ChainID != "" || err != nil || !info.IsDir() {
+		return
+	}
+	chain, err := pinnedChain(*c)
+	if err != nil {
+		k.fail("chain_id", "%v", err)
+		return
+	}
+	if id, ok := chain.Get(); ok {
+		k.ok("chain_id", "learned from an upstream and pinned: %s", id)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -217,7 +218,21 @@ func clash(a, b string) bool {
 	if errA != nil || errB != nil || portA != portB || portA == "0" {
 		return false
 	}
-	return hostA == hostB || isUnspecified(hostA) || isUnspecified(hostB)
+	return sameHost(hostA, hostB) || isUnspecified(hostA) || isUnspecified(hostB)
+}
+
+// sameHost sees through the ways to write an address of this host.
+func sameHost(a, b string) bool {
+	plain := func(host string) string {
+		if host == "localhost" {
+			return "127.0.0.1" // where Go listens then, if this host has it
+		}
+		if ip, err := netip.ParseAddr(host); err == nil {
+			return ip.Unmap().String()
+		}
+		return host
+	}
+	return plain(a) == plain(b)
 }
 
 // listen checks an address to listen on; the host may be empty (all of them), port 0 takes any free port.

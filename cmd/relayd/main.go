@@ -65,6 +65,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.AddCommand(runCommand(), checkCommand(), demoCommand(), simnetCommand(), healthCommand(), recoverCommand())
+	root.InitDefaultHelpCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			ctl.StrictHelp(cmd)
+		}
+	}
 	err := root.ExecuteContext(ctx)
 	var code exitCode
 	switch {

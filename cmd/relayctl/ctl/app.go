@@ -97,7 +97,7 @@ the quorum (no upstream, no replica), 2 no quorum, no leader or no answer.`,
 	root.InitDefaultHelpCmd()
 	for _, cmd := range root.Commands() {
 		if cmd.Name() == "help" {
-			helpOnly(cmd)
+			StrictHelp(cmd)
 		}
 		if cmd.HasSubCommands() && !cmd.Runnable() {
 			groupOnly(cmd)
@@ -106,8 +106,8 @@ the quorum (no upstream, no replica), 2 no quorum, no leader or no answer.`,
 	return root
 }
 
-// helpOnly makes help refuse a command that does not exist, as calling it is refused; cobra prints the usage and calls that a success.
-func helpOnly(help *cobra.Command) {
+// StrictHelp makes help refuse a command that does not exist, as calling it is refused; cobra prints the usage and calls that a success.
+func StrictHelp(help *cobra.Command) {
 	help.Run = nil
 	help.RunE = func(_ *cobra.Command, args []string) error {
 		cmd, rest, err := help.Root().Find(args)
