@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,37 +27,8 @@ func TestJoinIsCutShort(t *testing.T) {
 
 func joinIsCutShort(t *testing.T, restart bool, entries int) {
 	synctest.Test(t, func(t *testing.T) {
-		w := world3(t)
+		w, l, d, others := takenInWithoutMajority(t)
 		defer w.close()
-		l := w.leader()
-		l.mustAdvance()
-		others := w.followers(l)
-		d := w.add("d")
-		began := func() bool { // and not done
-			s := l.group.Status()
-			return s.Role == "leader" && s.Commit < s.Last && slices.ContainsFunc(s.Members, func(x cluster.Member) bool { return x.Name == "d" })
-		}
-		for i := 0; !began(); i++ {
-			if i > 100 {
-				t.Fatal("the leader did not take it in while it was cut off")
-			}
-			for _, o := range others {
-				w.net.CutBoth(l.name, o.name)
-			}
-			if d.group == nil {
-				d.start()
-			}
-			for end := time.Now().Add(40 * time.Millisecond); !began() && time.Now().Before(end); {
-				time.Sleep(time.Millisecond) // fake time; shorter than its lease
-			}
-			if began() {
-				break
-			}
-			for _, o := range others {
-				w.net.HealBoth(l.name, o.name)
-			}
-			time.Sleep(77 * time.Millisecond) // fake time
-		}
 		for _, o := range others {
 			w.net.CutBoth("d", o.name)
 		}
@@ -87,4 +59,74 @@ func joinIsCutShort(t *testing.T, restart bool, entries int) {
 		}
 		w.agreed(w.leader().mustAdvance())
 	})
+}
+
+// A newcomer that ends before it has recorded whose its log is cannot prove it any more. It is told, and joins with an empty disk.
+func TestJoinIsCutShortAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, l, d, others := takenInWithoutMajority(t)
+		defer w.close()
+		for _, o := range others {
+			w.net.CutBoth("d", o.name)
+		}
+		w.until("it to have a log", time.Second, func() bool { return d.group.Announce().HasState })
+		d.kill()
+		if a := d.group.Announce(); a.Joining || a.ClusterID != "" {
+			t.Fatalf("%+v: the test shows nothing", a)
+		}
+		l.kill()
+		for _, o := range others {
+			w.net.HealBoth(l.name, o.name)
+			w.net.HealBoth("d", o.name)
+		}
+		d.start()
+		time.Sleep(time.Minute) // fake time
+		if s := d.group.Status(); !d.alive() || d.group.Announce().Joining || !s.Apart || !strings.Contains(s.Waiting, "cut short") {
+			t.Errorf("got %+v, want it to say what has happened", s)
+		}
+		if err := d.quit(); err != nil {
+			t.Error(err)
+		}
+		d.wipe()
+		d.start()
+		l.start()
+		w.voters(w.leader(), "a", "b", "c", "d")
+		w.agreed(w.leader().mustAdvance())
+	})
+}
+
+// takenInWithoutMajority returns three members, of which the leader is cut off from the others and has just taken in a fourth one.
+func takenInWithoutMajority(t *testing.T) (w *world, l, d *member, others []*member) {
+	t.Helper()
+	w = world3(t)
+	l = w.leader()
+	l.mustAdvance()
+	others = w.followers(l)
+	d = w.add("d")
+	began := func() bool { // and not done
+		s := l.group.Status()
+		return s.Role == "leader" && s.Commit < s.Last && slices.ContainsFunc(s.Members, func(x cluster.Member) bool { return x.Name == "d" })
+	}
+	for i := 0; !began(); i++ {
+		if i > 100 {
+			t.Fatal("the leader did not take it in while it was cut off")
+		}
+		for _, o := range others {
+			w.net.CutBoth(l.name, o.name)
+		}
+		if d.group == nil {
+			d.start()
+		}
+		for end := time.Now().Add(40 * time.Millisecond); !began() && time.Now().Before(end); {
+			time.Sleep(time.Millisecond) // fake time; shorter than its lease
+		}
+		if began() {
+			break
+		}
+		for _, o := range others {
+			w.net.HealBoth(l.name, o.name)
+		}
+		time.Sleep(77 * time.Millisecond) // fake time
+	}
+	return w, l, d, others
 }

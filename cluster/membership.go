@@ -109,8 +109,7 @@ func (g *Group) reconcile(ctx context.Context, n *node) {
 	defer tick.Stop()
 	var told []string
 	for {
-		f := n.raft.GetConfiguration()
-		c, obstacles := nextChange(n.id, g.Announce().ClusterID, f.Configuration().Servers, g.cfg.Peers(), g.knowledge(n))
+		c, obstacles := nextChange(n.id, g.Announce().ClusterID, n.servers(), g.cfg.Peers(), g.knowledge(n))
 		for _, o := range obstacles {
 			if !slices.Contains(told, o) {
 				g.log.Warn("member not taken in", "reason", o)
@@ -118,7 +117,7 @@ func (g *Group) reconcile(ctx context.Context, n *node) {
 		}
 		told = obstacles
 		if c.verb != "" {
-			if err := g.change(ctx, n, c, f.Index()); err != nil && ctx.Err() == nil {
+			if err := g.change(ctx, n, c); err != nil && ctx.Err() == nil {
 				g.log.Warn("membership not changed", "change", c.verb, "member", c.server.ID, "error", err)
 			}
 		}
@@ -145,21 +144,23 @@ func (g *Group) knowledge(n *node) func(raft.ServerID) known {
 	}
 }
 
-// change makes one change to the configuration of the given index, and to no other.
-func (g *Group) change(ctx context.Context, n *node, c change, index uint64) error {
+// change makes one change to whatever the configuration is by then. Raft could be told to change that of one index only, but does not tell the index
+// (hashicorp/raft v1.8.0, GetConfiguration): it is always 0, which means any. A change names one server, so it does no harm to another one.
+func (g *Group) change(ctx context.Context, n *node, c change) error {
+	const anyIndex = 0
 	ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 	defer cancel()
 	_, err := g.await(ctx, func() raft.Future {
 		s := c.server
 		switch {
 		case c.verb == remove:
-			return n.raft.RemoveServer(s.ID, index, enqueueTimeout)
+			return n.raft.RemoveServer(s.ID, anyIndex, enqueueTimeout)
 		case c.verb == demote:
-			return n.raft.DemoteVoter(s.ID, index, enqueueTimeout)
+			return n.raft.DemoteVoter(s.ID, anyIndex, enqueueTimeout)
 		case s.Suffrage == raft.Voter:
-			return n.raft.AddVoter(s.ID, s.Address, index, enqueueTimeout)
+			return n.raft.AddVoter(s.ID, s.Address, anyIndex, enqueueTimeout)
 		default:
-			return n.raft.AddNonvoter(s.ID, s.Address, index, enqueueTimeout)
+			return n.raft.AddNonvoter(s.ID, s.Address, anyIndex, enqueueTimeout)
 		}
 	})
 	if err != nil {
@@ -294,10 +295,9 @@ func (g *Group) command(ctx context.Context, choose func([]raft.Server) (change,
 	if g.leadership().term == 0 {
 		return fmt.Errorf("change membership: %w", ErrNotLeader)
 	}
-	f := n.raft.GetConfiguration()
-	c, err := choose(f.Configuration().Servers)
+	c, err := choose(n.servers())
 	if err != nil {
 		return fmt.Errorf("change membership: %w", err)
 	}
-	return g.change(ctx, n, c, f.Index())
+	return g.change(ctx, n, c)
 }
