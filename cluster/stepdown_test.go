@@ -213,9 +213,10 @@ func TestLostAndRegained(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.leader()
-		if _, err := other.group.StepDown(context.Background(), l.name); err != nil {
-			t.Fatal(err)
-		}
+		w.until("leadership to be handed back", 5*time.Second, func() bool { // it may not have answered yet
+			_, err := other.group.StepDown(context.Background(), l.name)
+			return err == nil
+		})
 		w.leader() // l is slow from here on
 		w.net.Isolate(l.name)
 		w.until("the slow one's end", time.Second, func() bool { return l.group.Status().Role != "leader" })
