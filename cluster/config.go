@@ -73,6 +73,10 @@ type Config struct {
 	RTT func() time.Duration
 	// Logger gets what an operator can act on. May be nil.
 	Logger hclog.Logger
+
+	// For tests, which cannot wait for the usual number of entries. 0: the default.
+	snapshotThreshold, trailingLogs uint64
+	snapshotInterval                time.Duration
 }
 
 func (c Config) withDefaults() (Config, error) {
@@ -99,6 +103,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MinTenure <= 0 {
 		c.MinTenure = 10 * time.Second
+	}
+	if c.snapshotThreshold == 0 {
+		c.snapshotThreshold, c.trailingLogs = snapshotThreshold, trailingLogs
 	}
 	switch {
 	case c.Node == "":

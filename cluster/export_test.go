@@ -50,6 +50,11 @@ func (c *Chooser) Decide(now time.Time, classes map[string]int, prefer []string,
 // ApplyRaw puts arbitrary bytes into the log, as a member of another release would.
 func (g *Group) ApplyRaw(b []byte) error { return g.running().raft.Apply(b, time.Second).Error() }
 
+// SnapshotEvery makes members take snapshots after so many entries, of which they keep so many behind it, and look that often.
+func (c *Config) SnapshotEvery(entries, keep uint64, look time.Duration) {
+	c.snapshotThreshold, c.trailingLogs, c.snapshotInterval = entries, keep, look
+}
+
 // Snapshot makes this member take a snapshot now.
 func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
 

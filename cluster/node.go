@@ -99,7 +99,10 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
 	c.CommitTimeout = commitTimeout
-	c.SnapshotThreshold, c.TrailingLogs = snapshotThreshold, trailingLogs
+	c.SnapshotThreshold, c.TrailingLogs = g.cfg.snapshotThreshold, g.cfg.trailingLogs
+	if g.cfg.snapshotInterval > 0 {
+		c.SnapshotInterval = g.cfg.snapshotInterval
+	}
 	c.BatchApplyCh = false // breaks the timeout of Apply
 	c.ShutdownOnRemove = false
 	c.PreVoteDisabled = false

@@ -38,9 +38,6 @@ func TestRecover(t *testing.T) {
 		if err != nil || out.Before != out.After || out.After.Mark.Height() != 5 {
 			t.Fatalf("recover: %+v, %v", out, err)
 		}
-		w.mu.Lock()
-		clear(w.next) // a begins with a snapshot
-		w.mu.Unlock()
 		a.start()
 		// Should the others be there after all, they are another cluster, and neither side disturbs the other.
 		b.start()
@@ -60,16 +57,10 @@ func TestRecover(t *testing.T) {
 				t.Error(err)
 			}
 			m.wipe()
-			w.mu.Lock()
-			clear(w.next)
-			w.mu.Unlock()
 			m.start()
 		}
 		w.voters(a, "a", "b", "c")
 		w.agreed(a.mustAdvance())
-		w.mu.Lock()
-		w.bad = nil // jumps by snapshot
-		w.mu.Unlock()
 	})
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a")

@@ -172,6 +172,6 @@ func (w *world) now() wire.Slot { return relay.SystemClock{}.SlotAt(time.Now()) 
 
 // brief is a report without its lists.
 func brief(r simnet.Report) simnet.Report {
-	r.Slots = nil
+	r.Slots, r.Arrived = nil, nil
 	return r
 }

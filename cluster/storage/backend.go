@@ -104,5 +104,9 @@ func setAside(dir string) error {
 // NewMemory returns a medium that forgets all when the process ends: for tests, and for a demonstration without files. It may be
 // given to several stores, one after another, as a disk outlives processes.
 func NewMemory() *Medium {
-	return &Medium{Backend: raft.NewInmemStore(), Snapshots: raft.NewInmemSnapshotStore(), Identity: &identityInMemory{}}
+	backend := struct {
+		*memoryLog
+		raft.StableStore
+	}{newMemoryLog(), raft.NewInmemStore()}
+	return &Medium{Backend: backend, Snapshots: &memorySnapshots{}, Identity: &identityInMemory{}}
 }

@@ -185,9 +185,6 @@ func (g *simGroup) parts(name string) parts {
 	}
 }
 
-// errDead is what a process that was killed gets from its disk.
-var errDead = errors.New("the process is dead")
-
 // kill ends a member's process as kill -9 does: its sockets go at once, and it
 // writes no more.
 func (g *simGroup) kill(name string) {
@@ -201,7 +198,8 @@ func (g *simGroup) kill(name string) {
 	}
 	if m != nil {
 		g.mem.Kill(name)
-		s.disk.Fail(errDead)
+		s.disk = s.disk.Kill()
+		s.medium.Backend = s.disk
 		s.stop()
 	}
 	<-s.ended
