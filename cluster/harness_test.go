@@ -49,6 +49,7 @@ type world struct {
 
 	mu   sync.Mutex
 	next map[fsm.State]fsm.State // the one successor every member must agree on
+	by   map[fsm.State]string    // and which member was the first to go there
 	bad  error                   // the first disagreement
 
 	falls int // how often a member's mark fell
@@ -83,7 +84,7 @@ type call struct {
 }
 
 func newWorld(t *testing.T, names ...string) *world {
-	w := &world{t: t, net: memnet.New(memnet.WithDelay(time.Millisecond)), expect: len(names), members: map[string]*member{}, next: map[fsm.State]fsm.State{}}
+	w := &world{t: t, net: memnet.New(memnet.WithDelay(time.Millisecond)), expect: len(names), members: map[string]*member{}, next: map[fsm.State]fsm.State{}, by: map[fsm.State]string{}}
 	for _, n := range names {
 		w.add(n)
 	}
@@ -129,6 +130,7 @@ func logger() hclog.Logger {
 func (m *member) start() {
 	t := m.w.t
 	t.Helper()
+	m.end() // the last life may have ended by itself
 	store, err := storage.New(m.medium, m.name, storage.Config{WriteDeadline: 500 * time.Millisecond})
 	if err != nil {
 		t.Fatalf("%s: open store: %v", m.name, err)
@@ -219,11 +221,16 @@ func (m *member) quit() error {
 	return m.err
 }
 
+// end lets nothing more of the present life onto the disk, however slow that is.
+func (m *member) end() {
+	m.faults = m.faults.Kill()
+	m.medium.Backend = m.faults
+}
+
 // kill ends the member's life such that the others see nothing but silence or a reset.
 func (m *member) kill() {
 	m.w.net.Kill(m.name)
-	m.faults = m.faults.Kill() // nor does it write any more
-	m.medium.Backend = m.faults
+	m.end() // nor does it write any more
 	m.stop()
 	<-m.done
 }
@@ -259,15 +266,16 @@ func (w *world) applied(name string, from, to fsm.State) {
 	w.mu.Lock()
 	known, ok := w.next[from]
 	if !ok {
-		w.next[from] = to
+		w.next[from], w.by[from] = to, name
 	}
+	by := w.by[from]
 	jumps := ok && known != to && w.leads(known, to)
 	if jumps {
 		w.jumps++
 	}
 	w.mu.Unlock()
 	if ok && known != to && !jumps {
-		w.disagree(fmt.Errorf("%s went from %v to %v, another to %v", name, from, to, known))
+		w.disagree(fmt.Errorf("%s went from %v to %v, %s to %v", name, from, to, by, known))
 	}
 }
 

@@ -124,10 +124,17 @@ func (s *simMember) wipe() {
 	s.medium.Backend = s.disk
 }
 
+// end lets nothing more of the present process onto the disk, however slow that is.
+func (s *simMember) end() {
+	s.disk = s.disk.Kill()
+	s.medium.Backend = s.disk
+}
+
 // start starts a member's process on what its disk holds.
 func (g *simGroup) start(name string) {
 	g.t.Helper()
 	s := g.members[name]
+	s.end() // the last life may have ended by itself
 	s.disk.Slow(0)
 	s.disk.Fail(nil)
 	g.marks.begin(name)
@@ -198,8 +205,7 @@ func (g *simGroup) kill(name string) {
 	}
 	if m != nil {
 		g.mem.Kill(name)
-		s.disk = s.disk.Kill()
-		s.medium.Backend = s.disk
+		s.end()
 		s.stop()
 	}
 	<-s.ended
