@@ -81,3 +81,6 @@ func ChangesNothing(call any, term uint64, state raft.RaftState) bool {
 func NewInbox(t *raft.NetworkTransport) raft.Transport {
 	return newInbox(t, func(f func()) bool { f(); return true })
 }
+
+// TakeSnapshot is takeSnapshot.
+func TakeSnapshot(r *raft.Raft, c *raft.RPC) bool { return takeSnapshot(r, c) }

@@ -10,7 +10,7 @@ import (
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
 // what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
-// safe, see SetHeartbeatHandler.
+// safe, see SetHeartbeatHandler, and snapshots older than what it has, see takeSnapshot.
 type inbox struct {
 	*raft.NetworkTransport
 
@@ -39,6 +39,9 @@ func (i *inbox) pass() {
 				if r := i.raft.Load(); r != nil {
 					i.handed.Store(r.CurrentTerm() + 1)
 				}
+			}
+			if takeSnapshot(i.raft.Load(), &c) {
+				continue
 			}
 			select {
 			case i.calls <- c:

@@ -1,0 +1,55 @@
+package cluster
+
+import (
+	"errors"
+	"io"
+
+	"github.com/hashicorp/raft"
+)
+
+// errStaleSnapshot is returned to a leader whose snapshot was overtaken by what the member has applied since it came.
+var errStaleSnapshot = errors.New("this snapshot is older than what was applied")
+
+// takeSnapshot answers a leader's snapshot that holds no more than what this member has applied, and reports whether it did: the member has all of
+// it. Raft restores any snapshot of the present term (hashicorp/raft v1.8.0, installSnapshot), also one that was held up on its way, and with it goes
+// back to an earlier mark and to an earlier configuration. Of any other snapshot that is looked at again when raft reads it, in its main loop: more
+// may have been applied by then.
+func takeSnapshot(r *raft.Raft, c *raft.RPC) (answered bool) {
+	req, ok := c.Command.(*raft.InstallSnapshotRequest)
+	if !ok || r == nil || req.Term < r.CurrentTerm() { // raft refuses an earlier term itself
+		return false
+	}
+	stale := func() bool { return req.LastLogIndex <= r.AppliedIndex() }
+	if !stale() {
+		c.Reader = &freshReader{Reader: c.Reader, stale: stale}
+		return false
+	}
+	_, err := io.Copy(io.Discard, c.Reader) // the next call comes behind it
+	c.Respond(&raft.InstallSnapshotResponse{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}, Term: req.Term, Success: err == nil,
+	}, err)
+	return true
+}
+
+// freshReader reads a snapshot, unless it is stale when that begins.
+type freshReader struct {
+	io.Reader
+	stale func() bool
+	begun bool
+	err   error
+}
+
+// Read implements io.Reader.
+func (f *freshReader) Read(b []byte) (int, error) {
+	if !f.begun {
+		f.begun = true
+		if f.stale() {
+			_, err := io.Copy(io.Discard, f.Reader)
+			f.err = errors.Join(errStaleSnapshot, err)
+		}
+	}
+	if f.err != nil {
+		return 0, f.err
+	}
+	return f.Reader.Read(b)
+}
