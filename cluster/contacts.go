@@ -32,8 +32,8 @@ type meter struct {
 	contacts map[raft.ServerID]contact
 }
 
-func newMeter(t *raft.NetworkTransport, beside func(f func()) bool) *meter {
-	return &meter{inbox: newInbox(t, beside), contacts: make(map[raft.ServerID]contact)}
+func newMeter(t *raft.NetworkTransport, logs raft.LogStore, beside func(f func()) bool) *meter {
+	return &meter{inbox: newInbox(t, logs, beside), contacts: make(map[raft.ServerID]contact)}
 }
 
 // AppendEntries sends entries or, without any, a heartbeat.

@@ -79,8 +79,11 @@ func ChangesNothing(call any, term uint64, state raft.RaftState) bool {
 
 // NewInbox returns an inbox whose raft has not started.
 func NewInbox(t *raft.NetworkTransport) raft.Transport {
-	return newInbox(t, func(f func()) bool { f(); return true })
+	return newInbox(t, raft.NewInmemStore(), func(f func()) bool { f(); return true })
 }
 
 // TakeSnapshot is takeSnapshot.
 func TakeSnapshot(r *raft.Raft, c *raft.RPC) bool { return takeSnapshot(r, c) }
+
+// LeavePrevious is leavePrevious.
+func LeavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) { leavePrevious(r, logs, c) }

@@ -10,10 +10,12 @@ import (
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
 // what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
-// safe, see SetHeartbeatHandler, and snapshots older than what it has, see takeSnapshot.
+// safe, see SetHeartbeatHandler, and minds what it lost in a snapshot, see takeSnapshot and
+// leavePrevious.
 type inbox struct {
 	*raft.NetworkTransport
 
+	logs   raft.LogStore
 	beside func(f func()) bool       // runs f while no later term is written; see storage.Store.Beside
 	raft   atomic.Pointer[raft.Raft] // nil until it has started
 	handed atomic.Uint64             // the term that a leader has last asked this member to win
@@ -24,8 +26,8 @@ type inbox struct {
 	err    error
 }
 
-func newInbox(t *raft.NetworkTransport, beside func(f func()) bool) *inbox {
-	i := &inbox{NetworkTransport: t, beside: beside, calls: make(chan raft.RPC), closed: make(chan struct{})}
+func newInbox(t *raft.NetworkTransport, logs raft.LogStore, beside func(f func()) bool) *inbox {
+	i := &inbox{NetworkTransport: t, logs: logs, beside: beside, calls: make(chan raft.RPC), closed: make(chan struct{})}
 	i.over.Go(i.pass)
 	return i
 }
@@ -43,6 +45,7 @@ func (i *inbox) pass() {
 			if takeSnapshot(i.raft.Load(), &c) {
 				continue
 			}
+			leavePrevious(i.raft.Load(), i.logs, &c)
 			select {
 			case i.calls <- c:
 			case <-i.closed:

@@ -94,7 +94,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          log,
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}}
+	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Logs(), g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}}
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease

@@ -17,64 +17,129 @@ import (
 // turned to it. What it has not applied is restored.
 func TestOldSnapshotIsNotRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var machine bytes.Buffer // what is restored, in order
-		c := raft.DefaultConfig()
-		c.LocalID, c.Logger = "b", hclog.NewNullLogger()
-		_, inner := raft.NewInmemTransport("b")
-		trans := desk{inner, make(chan raft.RPC)}
-		store := raft.NewInmemStore()
-		snapshots := raft.NewInmemSnapshotStore()
-		servers := raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}, {ID: "b", Address: "b"}, {ID: "c", Address: "c"}}}
-		if err := raft.BootstrapCluster(c, store, store, snapshots, trans, servers); err != nil {
-			t.Fatal(err)
-		}
-		b, err := raft.NewRaft(c, &tape{FSM: fsm.New(nil), to: &machine}, store, store, snapshots, trans)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = b.Shutdown().Error() }()
-
-		install := func(index uint64, content string, meanwhile func()) (answered bool, response raft.RPCResponse) {
-			answer := make(chan raft.RPCResponse, 1)
-			rpc := raft.RPC{
-				RespChan: answer, Reader: bytes.NewBufferString(content),
-				Command: &raft.InstallSnapshotRequest{
-					RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("a"), Addr: []byte("a")}, SnapshotVersion: raft.SnapshotVersionMax,
-					Term: 100, LastLogIndex: index, LastLogTerm: 100, Configuration: raft.EncodeConfiguration(servers), ConfigurationIndex: 1, Size: int64(len(content)),
-				},
-			}
-			answered = cluster.TakeSnapshot(b, &rpc)
-			meanwhile()
-			if !answered {
-				trans.calls <- rpc
-			}
-			response = <-answer
-			if left, _ := io.ReadAll(rpc.Reader); len(left) > 0 && response.Error == nil {
-				t.Errorf("%d bytes of the snapshot are left before the next call", len(left))
-			}
-			return answered, response
-		}
+		b := newBare(t)
+		defer b.close()
 		nothing := func() {}
-		if answered, r := install(10, "ten.", nothing); answered || r.Error != nil {
+		if answered, r := b.install(10, "ten.", nothing); answered || r.Error != nil {
 			t.Fatalf("snapshot to 10: answered %v, %v", answered, r.Error)
 		}
 		for _, index := range []uint64{7, 10} {
-			answered, r := install(index, "old.", nothing)
+			answered, r := b.install(index, "old.", nothing)
 			if resp, ok := r.Response.(*raft.InstallSnapshotResponse); !answered || r.Error != nil || !ok || !resp.Success {
 				t.Errorf("snapshot to %d: answered %v, %+v, want that the member has it", index, answered, r)
 			}
 		}
-		if _, r := install(15, "overtaken.", func() { install(20, "twenty.", nothing) }); r.Error == nil {
+		if _, r := b.install(15, "overtaken.", func() { b.install(20, "twenty.", nothing) }); r.Error == nil {
 			t.Error("a snapshot to 15, which came before one to 20 and was taken up after it, was restored")
 		}
-		if got, want := machine.String(), "ten.twenty."; got != want {
+		if got, want := b.machine.String(), "ten.twenty."; got != want {
 			t.Errorf("restored %q, want %q", got, want)
 		}
-		if got, want := b.AppliedIndex(), uint64(20); got != want {
+		if got, want := b.raft.AppliedIndex(), uint64(20); got != want {
 			t.Errorf("applied up to %d, want %d", got, want)
 		}
 	})
 }
+
+// A member whose log after a snapshot holds only what a former leader wrote takes the next leader's entries in its place: the last one of the
+// snapshot is before them.
+func TestNextLeaderAfterASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBare(t)
+		defer b.close()
+		b.install(10, "ten.", func() {})
+		if !b.append(100, 10, 100, 11, 12) {
+			t.Fatal("the first leader's entries are refused")
+		}
+		if b.append(101, 12, 101, 13) {
+			t.Error("an entry after one that is not there is taken")
+		}
+		if !b.append(102, 10, 100, 11) {
+			t.Error("the next leader's entries are refused, after the last one of the snapshot")
+		}
+		if !b.append(103, 8, 100, 9, 10, 11) { // it may go back further than it has to
+			t.Error("a later leader's entries are refused, of which some are in the snapshot")
+		}
+		var e raft.Log
+		if err := b.store.GetLog(11, &e); err != nil || e.Term != 103 {
+			t.Errorf("entry 11 is of term %d, %v, want the last leader's, 103", e.Term, err)
+		}
+	})
+}
+
+// bare is raft by itself, as a follower in a group whose others are the test.
+type bare struct {
+	t       *testing.T
+	raft    *raft.Raft
+	store   *raft.InmemStore
+	calls   chan raft.RPC
+	servers raft.Configuration
+	machine bytes.Buffer // what was restored, in order
+}
+
+func newBare(t *testing.T) *bare {
+	t.Helper()
+	c := raft.DefaultConfig()
+	c.LocalID, c.Logger = "b", hclog.NewNullLogger()
+	b := &bare{
+		t: t, store: raft.NewInmemStore(), calls: make(chan raft.RPC),
+		servers: raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}, {ID: "b", Address: "b"}, {ID: "c", Address: "c"}}},
+	}
+	_, inner := raft.NewInmemTransport("b")
+	trans, snapshots := desk{inner, b.calls}, raft.NewInmemSnapshotStore()
+	if err := raft.BootstrapCluster(c, b.store, b.store, snapshots, trans, b.servers); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if b.raft, err = raft.NewRaft(c, &tape{FSM: fsm.New(nil), to: &b.machine}, b.store, b.store, snapshots, trans); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *bare) close() { _ = b.raft.Shutdown().Error() }
+
+// install sends a snapshot up to an index; meanwhile is what happens before raft turns to it, if it is not answered before.
+func (b *bare) install(index uint64, content string, meanwhile func()) (answered bool, response raft.RPCResponse) {
+	answer := make(chan raft.RPCResponse, 1)
+	rpc := raft.RPC{
+		RespChan: answer, Reader: bytes.NewBufferString(content),
+		Command: &raft.InstallSnapshotRequest{
+			RPCHeader: header, SnapshotVersion: raft.SnapshotVersionMax, Term: 100, LastLogIndex: index, LastLogTerm: 100,
+			Configuration: raft.EncodeConfiguration(b.servers), ConfigurationIndex: 1, Size: int64(len(content)),
+		},
+	}
+	answered = cluster.TakeSnapshot(b.raft, &rpc)
+	meanwhile()
+	if !answered {
+		b.calls <- rpc
+	}
+	response = <-answer
+	if left, _ := io.ReadAll(rpc.Reader); len(left) > 0 && response.Error == nil {
+		b.t.Errorf("%d bytes of the snapshot are left before the next call", len(left))
+	}
+	return answered, response
+}
+
+// append sends entries of a leader's term, after one of a term, and reports whether they were taken.
+func (b *bare) append(term, prev, prevTerm uint64, indices ...uint64) bool {
+	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, PrevLogEntry: prev, PrevLogTerm: prevTerm}
+	for _, i := range indices {
+		entryTerm := term
+		if i <= 10 {
+			entryTerm = 100
+		}
+		req.Entries = append(req.Entries, &raft.Log{Index: i, Term: entryTerm, Type: raft.LogNoop})
+	}
+	answer := make(chan raft.RPCResponse, 1)
+	rpc := raft.RPC{Command: req, RespChan: answer}
+	cluster.LeavePrevious(b.raft, b.store, &rpc)
+	b.calls <- rpc
+	resp, ok := (<-answer).Response.(*raft.AppendEntriesResponse)
+	return ok && resp.Success
+}
+
+var header = raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("a"), Addr: []byte("a")}
 
 // desk is a transport that takes calls from the test.
 type desk struct {

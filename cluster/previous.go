@@ -1,0 +1,28 @@
+package cluster
+
+import (
+	"errors"
+
+	"github.com/hashicorp/raft"
+)
+
+// leavePrevious takes from a leader's call the question whether this member's log has the entry before the new ones, where that entry is applied
+// here and no longer in the log. A leader has all that is committed (Raft, 5.4), so its entry is the one applied. Raft looks into the log alone, not at the snapshot that
+// the entry went into (hashicorp/raft v1.8.0, appendEntries), and says no: a member whose log after a snapshot holds nothing but what a former leader
+// wrote and nobody else has would get nothing any more from any leader but that one.
+func leavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
+	req, ok := c.Command.(*raft.AppendEntriesRequest)
+	if !ok || r == nil || req.PrevLogEntry == 0 || req.PrevLogEntry == r.LastIndex() || req.Term < r.CurrentTerm() {
+		return
+	}
+	applied := r.AppliedIndex()
+	if req.PrevLogEntry > applied || !errors.Is(logs.GetLog(req.PrevLogEntry, new(raft.Log)), raft.ErrLogNotFound) {
+		return
+	}
+	known := *req
+	known.PrevLogEntry, known.PrevLogTerm = 0, 0
+	for len(known.Entries) > 0 && known.Entries[0].Index <= applied {
+		known.Entries = known.Entries[1:]
+	}
+	c.Command = &known
+}
