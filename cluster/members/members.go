@@ -37,7 +37,7 @@ const (
 	keyInterval    = 5 * time.Second
 	resolveTimeout = 5 * time.Second
 	logInterval    = time.Minute
-	tellAgain      = time.Minute
+	tellAgain      = 3 * time.Second
 	firstJoinPause = time.Second
 	lastJoinPause  = 30 * time.Second
 	forgetAfter    = 72 * time.Hour // members that are gone
@@ -246,8 +246,8 @@ func (m *Members) Changed() <-chan struct{} {
 	return m.changed
 }
 
-// Update changes what we tell about ourselves. It does not wait: Run spreads the newest. What is the same is told again once a minute only, since
-// each time all of us tell each other; who has missed it learns it by then when two of us compare all they know.
+// Update changes what we tell about ourselves. It does not wait: Run spreads the newest. What is the same is told again each few seconds only, since
+// each time all of us tell each other. Who missed it on a bad line must not wait for long: whether we can lead is among it.
 func (m *Members) Update(meta Meta) {
 	meta.Replicas = slices.Clone(meta.Replicas)
 	m.mu.Lock()
