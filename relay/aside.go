@@ -139,14 +139,27 @@ func (h *hub) borne(e *ring.Entry, p ring.Peer) bool {
 	return false
 }
 
-// others reports whether an upstream other than t is connected.
+// others reports whether an upstream other than t is connected, to bear out what t tells
+// or to take its place.
 func (h *hub) others(t quarantine.Teller) bool {
 	for _, u := range h.upSet {
-		if u.teller != t {
+		if u.teller != t && !h.stuck(u) {
 			return true
 		}
 	}
 	return false
+}
+
+// stuck reports whether an upstream is connected and no more: it has told nothing for
+// long and is far behind. What it would have to bear out would never be credible, so
+// that no schedule were learned and no mark moved ahead of time. One that is silent
+// because the network stands still is not behind.
+func (h *hub) stuck(u *upPeer) bool {
+	last := u.since
+	if u.told.After(last) {
+		last = u.told
+	}
+	return time.Since(last) >= upheldFor*h.cfg.SlotLength && h.lags(u)
 }
 
 func (h *hub) upstreamOf(t quarantine.Teller) *upPeer {

@@ -1,0 +1,63 @@
+package relay_test
+
+import (
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// follow has the first upstream tell the chain for a while, three producers in turn, the
+// last of them ours. The other one stays connected, and is stuck at the head it came with.
+func (c *trial) follow(slots int) (last script) {
+	last = c.base
+	for range slots {
+		time.Sleep(time.Until(last.slot.Time())) // fake time
+		slot := last.slot + 1
+		last = child(last.id, slot, []string{"bpb", "bpc", "bpa"}[slot/12%3], 0, 0)
+		c.up.write(last.frame)
+		c.evil.send(&wire.Time{Xmt: time.Now().UnixNano()})
+	}
+	settle()
+	return last
+}
+
+// An upstream that is stuck bears witness to nothing, and what it does not tell is no
+// less credible for it: the schedule is learned from the other one.
+func TestStuckUpstreamAndTheSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		c.replicas(c.base.id, "a")
+		c.follow(220)
+		if s, _ := c.node.Status(t.Context()); s.NextRound.IsZero() && !s.InRound {
+			t.Errorf("after six rounds of each producer it is not known when ours is next")
+		}
+	})
+}
+
+// Nor does it keep a replica from being asked for what it signed unheard.
+func TestStuckUpstreamAndMissedBlocks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "a")[0]
+		head := c.follow(220)
+		for int(head.slot/12%3) != 1 || head.slot%12 != 11 { // up to our round
+			head = child(head.id, head.slot+1, []string{"bpb", "bpc", "bpa"}[(head.slot+1)/12%3], 0, 0)
+			time.Sleep(wire.SlotInterval) // fake time
+			c.up.write(head.frame)
+		}
+		a.close()
+		one := child(head.id, head.slot+1, "bpa", 0, 0)
+		two := child(one.id, one.slot+1, "bpa", 0, 0)
+		time.Sleep(wire.SlotInterval) // fake time
+		a = c.dial("a", c.base.id, two.id)
+		settle()
+		if got := a.catchUps(); !slices.Equal(got, []wire.ID{head.id}) {
+			t.Fatalf("asked for what follows %v, want %v once", got, head.id)
+		}
+	})
+}
