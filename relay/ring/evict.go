@@ -39,9 +39,19 @@ func (p *private) remove(e *Entry) {
 	p.bytes -= e.Frame.Len()
 }
 
-// victim is the private block to go first: the oldest that no replica of ours has
-// sent. Those anybody can send, in any number, and one of ours may be waiting.
-func (p *private) victim() *Entry {
+// recent is how far below the tip a private block may still be waiting for something,
+// in heights: some rounds.
+const recent = 48
+
+// victim is the private block to go first: the oldest, if it is of the past. Where all
+// replicas sign, such ones of ours fill the budget, and a block of the network that
+// waits for its parent would be the only other one. Else the oldest that no replica of
+// ours has sent: those anybody can send, in any number, and one of ours may be waiting.
+func (r *Ring) victim() *Entry {
+	p := &r.private
+	if r.tip != nil && int64(r.tip.Block.Num())-int64(p.oldest.Block.Num()) > recent {
+		return p.oldest
+	}
 	for e := p.oldest; e != nil; e = e.newer {
 		if len(e.Origins) == 0 {
 			return e
@@ -57,19 +67,18 @@ func (r *Ring) full(num uint32) bool {
 
 // makeRoom evicts what has to go for a block of the given height and length:
 // private blocks beyond their budget, then the lowest heights, then private
-// blocks, then siblings of the tip; the oldest first, of private ones those without
-// an origin, and never the tip. It
+// blocks (see victim), then siblings of the tip; the oldest first, and never the tip. It
 // reports whether the block may be kept: one above the tip always may.
 func (r *Ring) makeRoom(num uint32, length int) bool {
 	for p := &r.private; p.n > 0 && (p.n >= max(r.maxBlocks/privatePart, 1) || p.bytes+length > r.maxBytes/privatePart); {
-		r.evict(p.victim())
+		r.evict(r.victim())
 	}
 	for r.tight(num, length) {
 		switch e := r.lowestBelow(num); {
 		case e != nil:
 			r.evict(e)
 		case r.private.n > 0:
-			r.evict(r.private.victim())
+			r.evict(r.victim())
 		default:
 			if e = r.sibling(); e == nil {
 				return r.tip == nil || num > r.tip.Block.Num()
