@@ -114,10 +114,11 @@ func (h *hub) borneOut(e *ring.Entry) (found bool) {
 const AheadOfTime = 2 * director.RoundSlots
 
 // aheadAlone is the same for a block on the word of one peer, the only one there is: as
-// much as clocks may differ. A lie must not claim a round before its time.
+// much as clocks that are in order differ. A lie must not claim a round before its time.
 const aheadAlone = 3
 
-// learn has the schedule learn from a public block, once that is credible.
+// learn has the schedule learn from a public block, once that is credible, or from what it
+// builds on: while our clock is behind, the last ancestor whose time has come.
 func (h *hub) learn(e *ring.Entry) {
 	ahead := wire.Slot(AheadOfTime)
 	if !h.credible(e) {
@@ -126,7 +127,11 @@ func (h *hub) learn(e *ring.Entry) {
 		}
 		ahead = aheadAlone
 	}
-	if e.Block.Slot <= h.clock.SlotAt(time.Now())+ahead {
+	most := h.clock.SlotAt(time.Now()) + ahead
+	for i := 0; i < AheadOfTime && e != nil && e.Block.Slot > most; i++ {
+		e = h.ring.Parent(e)
+	}
+	if e != nil && e.Public && e.Block.Slot <= most {
 		h.sched.Observe(e.Block.Slot, e.Block.Producer)
 	}
 }
