@@ -29,6 +29,9 @@ func (h *hub) recall(r *replica, head wire.ID, now time.Time) {
 	if r.observer || r.syncing || now.Sub(r.recalled) < recallPause {
 		return
 	}
+	if root := h.ring.Get(r.rootID); root != nil && root.Public {
+		h.credit(root) // irreversible there: what one upstream alone has told of it is credible
+	}
 	last := h.believable(h.front())
 	if last == nil || h.hangsTogether(head) {
 		return

@@ -11,8 +11,7 @@ import (
 
 // follow has the first upstream tell the chain for a while, three producers in turn, the
 // last of them ours. The other one stays connected, and is stuck at the head it came with.
-func (c *trial) follow(slots int) (last script) {
-	last = c.base
+func (c *trial) follow(last script, slots int) script {
 	for range slots {
 		time.Sleep(time.Until(last.slot.Time())) // fake time
 		slot := last.slot + 1
@@ -31,7 +30,7 @@ func TestStuckUpstreamAndTheSchedule(t *testing.T) {
 		c := newTrial(t)
 		defer c.close()
 		c.replicas(c.base.id, "a")
-		c.follow(220)
+		c.follow(c.base, 220)
 		if s, _ := c.node.Status(t.Context()); s.NextRound.IsZero() && !s.InRound {
 			t.Errorf("after six rounds of each producer it is not known when ours is next")
 		}
@@ -44,7 +43,7 @@ func TestStuckUpstreamAndMissedBlocks(t *testing.T) {
 		c := newTrial(t)
 		defer c.close()
 		a := c.replicas(c.base.id, "a")[0]
-		head := c.follow(220)
+		head := c.follow(c.base, 220)
 		for int(head.slot/12%3) != 1 || head.slot%12 != 11 { // up to our round
 			head = child(head.id, head.slot+1, []string{"bpb", "bpc", "bpa"}[(head.slot+1)/12%3], 0, 0)
 			time.Sleep(wire.SlotInterval) // fake time
@@ -58,6 +57,31 @@ func TestStuckUpstreamAndMissedBlocks(t *testing.T) {
 		settle()
 		if got := a.catchUps(); !slices.Equal(got, []wire.ID{head.id}) {
 			t.Fatalf("asked for what follows %v, want %v once", got, head.id)
+		}
+	})
+}
+
+// A replica that is back vouches for what is irreversible there, also when its head is not
+// known here: it is asked for what follows that, though no second upstream has told it yet.
+func TestRootOfAReplicaIsCredible(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "a")[0]
+		root := c.follow(c.base, 40)
+		head := root
+		for range 3 {
+			time.Sleep(wire.SlotInterval) // fake time
+			head = child(head.id, head.slot+1, "bpb", 0, 0)
+			c.up.write(head.frame)
+		}
+		a.close()
+		one := child(head.id, head.slot+1, "bpa", 0, 0)
+		two := child(one.id, one.slot+1, "bpa", 0, 0)
+		a = c.dial("a", root.id, two.id)
+		settle()
+		if got := a.catchUps(); !slices.Equal(got, []wire.ID{root.id}) {
+			t.Fatalf("asked for what follows %v, want %v once", got, root.id)
 		}
 	})
 }
