@@ -150,16 +150,14 @@ func (h *hub) others(t quarantine.Teller) bool {
 	return false
 }
 
-// stuck reports whether an upstream is connected and no more: it has told nothing for
-// long and is far behind. What it would have to bear out would never be credible, so
+// stuck reports whether an upstream is connected and no more: it has told nothing, and
+// been far behind, for long. What it would have to bear out would never be credible, so
 // that no schedule were learned and no mark moved ahead of time. One that is silent
-// because the network stands still is not behind.
+// because the network stands still is not behind, and lies of another one do not make it so
+// for long: replicas hang up on them.
 func (h *hub) stuck(u *upPeer) bool {
-	last := u.since
-	if u.told.After(last) {
-		last = u.told
-	}
-	return time.Since(last) >= upheldFor*h.cfg.SlotLength && h.lags(u)
+	long := upheldFor * h.cfg.SlotLength
+	return !u.lagging.IsZero() && time.Since(u.lagging) >= long && time.Since(u.told) >= long
 }
 
 func (h *hub) upstreamOf(t quarantine.Teller) *upPeer {

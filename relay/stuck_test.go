@@ -85,3 +85,42 @@ func TestRootOfAReplicaIsCredible(t *testing.T) {
 		}
 	})
 }
+
+// An upstream that has nothing to tell, since we alone produce, is not stuck, however far
+// ahead of it another one claims to be: the mark does not follow that one's lies.
+func TestSilentUpstreamIsNotStuck(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "a")[0]
+		head := c.base
+		grow := func() {
+			time.Sleep(time.Until(head.slot.Time())) // fake time
+			head = child(head.id, head.slot+1, "bpa", 0, 0)
+			a.write(head.frame)
+			for _, p := range []*player{c.up, c.evil, a} {
+				p.send(&wire.Time{Xmt: time.Now().UnixNano()})
+			}
+		}
+		for range 200 {
+			grow()
+		}
+		settle()
+		lie := head
+		for range 40 {
+			lie = child(lie.id, lie.slot+1, "bpa", 9, 0)
+			c.evil.write(lie.frame)
+		}
+		settle()
+		a.close() // it has seen that they are
+		a = c.dial("a", c.base.id, head.id)
+		settle()
+		for range 3 {
+			grow()
+		}
+		settle()
+		if !c.up.has(head.id) {
+			t.Errorf("our block did not go out: refused %v", c.refused(head.id))
+		}
+	})
+}

@@ -34,9 +34,11 @@ type upPeer struct {
 	until uint32    // and its end; zero once it has come
 	heard time.Time // when it last said something
 	told  time.Time // when it last sent a block by others
-	slot  wire.Slot // the latest slot of a block it is known to have
-	final wire.ID   // the highest block that is irreversible there, by the headers of its blocks (Savanna); zero: not known
-	since time.Time // when it connected
+	// lagging is since when it has been far behind; zero: it is not. See stuck.
+	lagging time.Time
+	slot    wire.Slot // the latest slot of a block it is known to have
+	final   wire.ID   // the highest block that is irreversible there, by the headers of its blocks (Savanna); zero: not known
+	since   time.Time // when it connected
 	// placed: its head is known here, so that what it lacks is known as well.
 	placed bool
 	// owes: it has been asked for the blocks up to its head; until it is placed it
@@ -184,6 +186,11 @@ func (u *upPeer) served(num uint32, now time.Time) {
 // their heads. Until that has come, what we build on may be a branch they have left.
 func (h *hub) dun(now time.Time) {
 	for _, u := range h.upSet {
+		if now.Sub(u.told) < strandedFor*h.cfg.SlotLength || !h.lags(u) {
+			u.lagging = time.Time{}
+		} else if u.lagging.IsZero() {
+			u.lagging = now
+		}
 		if u.owes && !u.placed {
 			h.locateUp(u)
 		}
