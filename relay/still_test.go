@@ -111,3 +111,31 @@ func lieIsNoExcuse(t *testing.T, producer string) {
 		t.Errorf("half a second after its time the other replica's block is not out: refused %v", c.refused(two.id))
 	}
 }
+
+// An upstream makes up blocks far above the chain, and no replica has hung up on them yet:
+// the other one is not behind for it, and gets ours.
+func TestLiesFarAheadDoNotHoldOursBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "a")[0]
+		head := child(c.base.id, c.slot+1, "bpa", 0, 0)
+		a.write(head.frame)
+		settle()
+		lie := head
+		for range 40 {
+			lie = child(lie.id, lie.slot+1, "bpb", 9, 0)
+			c.evil.write(lie.frame)
+		}
+		settle()
+		for range 3 {
+			time.Sleep(time.Until(head.slot.Time())) // fake time
+			head = child(head.id, head.slot+1, "bpa", 0, 0)
+			a.write(head.frame)
+		}
+		settle()
+		if !c.up.has(head.id) {
+			t.Errorf("our block did not go out: refused %v", c.refused(head.id))
+		}
+	})
+}

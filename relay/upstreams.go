@@ -264,16 +264,22 @@ func (h *hub) finalize(u *upPeer, e *ring.Entry) {
 	}
 }
 
-// lags reports whether the upstream is too far behind to be fed.
+// lags reports whether the upstream is too far behind the chain to be asked.
 func (h *hub) lags(u *upPeer) bool {
 	tip := h.front()
-	return tip != nil && int64(tip.Block.Num())-int64(max(u.up.Height(), u.up.Head().Num(), u.best)) > laggard
+	return tip != nil && u.below(tip.Block.Num())
+}
+
+// below reports whether the upstream is too far below the height to be fed from there.
+func (u *upPeer) below(num uint32) bool {
+	return int64(num)-int64(max(u.up.Height(), u.up.Head().Num(), u.best)) > laggard
 }
 
 // supplyUp gives an upstream a block that the gate has granted, and what it
-// lacks before it. A block that would not link there is not sent.
+// lacks before it. A block that would not link there is not sent. What another upstream
+// tells above e is no reason: it may be made up.
 func (h *hub) supplyUp(u *upPeer, e *ring.Entry) {
-	if h.lags(u) || e.Has(u.number) || h.passed(u, e) || h.dead(u, e) || h.unheard(u) {
+	if u.below(e.Block.Num()) || e.Has(u.number) || h.passed(u, e) || h.dead(u, e) || h.unheard(u) {
 		return
 	}
 	missing, ok := h.ring.Missing(h.scratch[:0], e, u.number, u.floor)
