@@ -10,20 +10,13 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// slow is a clock that is behind.
-type slow struct {
-	relay.SystemClock
-	by time.Duration
-}
-
-func (c slow) SlotAt(t time.Time) wire.Slot { return c.SystemClock.SlotAt(t.Add(-c.by)) }
-func (c slow) TimeOf(s wire.Slot) time.Time { return c.SystemClock.TimeOf(s).Add(c.by) }
-
 // A relay whose clock is behind, and that hears of the chain from one peer alone, learns
 // the schedule all the same: a producer's turn is known once it has come by that clock.
 func TestScheduleWithAClockThatIsBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, director.Passive, func(c *relay.Config) { c.Clock = slow{by: 3 * time.Second} })
+		clock := &stepped{}
+		clock.ahead.Store(-int64(3 * time.Second))
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.Clock = clock })
 		defer s.close()
 		last := child(genesis(100), s.slot, "bpb", 0, 0)
 		up := s.accept(last.id, last.id)
