@@ -17,6 +17,13 @@ const (
 	recallPause = time.Second
 )
 
+// asks is what a replica has been asked for.
+type asks struct {
+	last time.Time // when it was last asked
+	// head is what it told when there was nothing here yet that leads near it.
+	head wire.ID
+}
+
 // recall asks a replica for the blocks between the chain here and its head: a nodeos
 // broadcasts a block once, so what it signed while its connection was broken would
 // never come, and nothing that it builds on that would link. It answers with what
@@ -26,24 +33,39 @@ const (
 // the block named is never above its head nor below its root. What comes is judged
 // like any other block.
 func (h *hub) recall(r *replica, head wire.ID, now time.Time) {
-	if r.observer || r.syncing || now.Sub(r.recalled) < recallPause {
+	if r.observer || r.syncing || now.Sub(r.asks.last) < recallPause {
 		return
 	}
 	if root := h.ring.Get(r.rootID); root != nil && root.Public {
 		h.credit(root) // irreversible there: what one upstream alone has told of it is credible
 	}
 	last := h.believable(h.front())
-	if last == nil || h.hangsTogether(head) {
+	if r.asks.head = (wire.ID{}); h.hangsTogether(head) {
+		return
+	}
+	if last == nil || int64(head.Num())-int64(last.Block.Num()) > recallSpan {
+		r.asks.head = head // a relay that has just begun hears the chain only now
 		return
 	}
 	num := last.Block.Num()
-	if head.Num() <= num || head.Num()-num > recallSpan || num < r.rootID.Num() || !h.oursAbout(last.Block.Slot, now) {
+	if head.Num() <= num || num < r.rootID.Num() || !h.oursAbout(last.Block.Slot, now) {
 		return
 	}
-	r.recalled = now
+	r.asks.last = now
 	f := wire.Encode(&wire.Request{ReqBlocks: wire.IDList{Mode: wire.ModeCatchUp, IDs: []wire.ID{last.Block.ID}}})
 	r.conn.Send(conn.Control, f)
 	f.Release()
+}
+
+// recallLater asks for what could not be asked for before the chain was here: the last
+// block of a round has no successor that tells of it again. That is so for seconds after a
+// replica has come; a head far above that is made up is not looked at for ever.
+func (h *hub) recallLater(now time.Time) {
+	for _, r := range h.replicaSet {
+		if !r.asks.head.IsZero() && now.Sub(r.r.Since()) < strandedFor*h.cfg.SlotLength {
+			h.recall(r, r.asks.head, now)
+		}
+	}
 }
 
 // onReplicaBlock takes a block of a replica. If what it builds on is missing, more is.

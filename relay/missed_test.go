@@ -86,6 +86,31 @@ func TestMissedBlocksAreAskedFor(t *testing.T) {
 	}
 }
 
+// A relay that has just begun hears of the chain after the replica is back, and the round
+// is over: it asks for the last blocks all the same.
+func TestMissedBlocksBeforeTheChainIsHere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(100), (s.slot/12+1)*12-1, "bpb", 0, 0)
+		one := child(base.id, base.slot+1, "bpa", 0, 0)
+		up := s.accept(base.id, base.id)
+		time.Sleep(time.Until(one.slot.Time())) // fake time
+		a := s.dial("a", base.id, one.id)
+		settle()
+		up.write(base.frame)
+		time.Sleep(200 * time.Millisecond) // fake time
+		if got := a.catchUps(); !slices.Equal(got, []wire.ID{base.id}) {
+			t.Fatalf("asked for what follows %v, want %v once", got, base.id)
+		}
+		a.write(one.frame)
+		settle()
+		if !up.has(one.id) {
+			t.Errorf("the last block of the round did not leave: refused %v", s.refused(one.id))
+		}
+	})
+}
+
 // What a replica may say without being asked for anything: nothing that it has could
 // leave, or it is more than our round can hold. And it is not asked over and over.
 func TestMissedBlocksAreNotAskedFor(t *testing.T) {

@@ -44,8 +44,8 @@ type replica struct {
 	quiet  time.Time
 	// woken: it hears the chain again after a sync, and has not said yet where it is.
 	// It may be applying what it got for a while, and is not fit to be active.
-	woken    bool
-	recalled time.Time // when it was last asked for blocks; see recall
+	woken bool
+	asks  asks
 	// muted: another relay of the group feeds it.
 	muted bool
 	// said is the state last reported.

@@ -53,6 +53,7 @@ func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
 func (h *hub) onTick(now time.Time) {
 	h.resume(now)
 	h.dun(now)
+	h.recallLater(now)
 	h.votes.expire(now)
 	if now.Sub(h.rotated) >= trxRotate {
 		h.rotated = now
