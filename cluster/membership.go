@@ -205,9 +205,14 @@ func (g *Group) removeLog(ctx context.Context, name string) error {
 			if name == g.cfg.Node { // which leads, or would not have come this far
 				return c, fmt.Errorf("remove %s: %w", name, ErrRemoveLeader)
 			}
-			parting, err = named(servers, name)
+			if parting, err = named(servers, name); err != nil {
+				return c, err
+			}
+			if n := g.running(); v == demote && n != nil && !enough(n.id, servers, parting, g.knowledge(n)) {
+				return c, fmt.Errorf("remove %s: %w", name, ErrFewLeft)
+			}
 			g.setParting(parting.ID)
-			return change{v, parting}, err
+			return change{v, parting}, nil
 		}
 	}
 	defer g.setParting("")
@@ -226,6 +231,26 @@ func (g *Group) removeLog(ctx context.Context, name string) error {
 		g.tellRemoved(n, parting, term, told)
 	}
 	return nil
+}
+
+// enough says whether the voters that answer are a majority without this one. A change counts from when it is written, not from when it is agreed
+// to: one that takes the majority away is never agreed to, nor undone, and if one of those that do not answer has lost its disk the group never
+// has a leader again.
+func enough(self raft.ServerID, servers []raft.Server, without raft.Server, know func(raft.ServerID) known) bool {
+	if without.Suffrage != raft.Voter {
+		return true
+	}
+	voters, answer := 0, 0
+	for _, s := range servers {
+		if s.Suffrage != raft.Voter || s.ID == without.ID {
+			continue
+		}
+		voters++
+		if s.ID == self || know(s.ID).alive {
+			answer++
+		}
+	}
+	return answer > voters/2
 }
 
 // awaitTold waits until the member has all that is in the log now, but not long. It returns the term and how much of the log the member has as it

@@ -43,3 +43,30 @@ func TestRemoveAllOfAName(t *testing.T) {
 		w.agreed(l.mustAdvance())
 	})
 }
+
+// One member of three has lost its disk. Were another one removed now, the two that counted would be the leader and a log that is gone: the group
+// could neither agree to that nor undo it, nor ever have a leader again.
+func TestRemoveLeavesAMajority(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		l.mustAdvance()
+		others := w.followers(l)
+		lost, stays := others[0], others[1]
+		lost.kill()
+		lost.wipe()
+		time.Sleep(time.Second) // fake time: it is missed
+		mustErr(t, l.group.Remove(t.Context(), stays.name), cluster.ErrFewLeft)
+		w.agreed(w.leader().mustAdvance())
+		if err := l.group.Remove(t.Context(), lost.name); err != nil {
+			t.Fatalf("the one that is gone: %v", err)
+		}
+		if err := l.group.Remove(t.Context(), stays.name); err != nil {
+			t.Fatalf("the last of the others: %v", err)
+		}
+		w.agreed(l.mustAdvance())
+		<-stays.done
+		mustErr(t, stays.err, cluster.ErrRemoved)
+	})
+}
