@@ -29,9 +29,10 @@ var (
 )
 
 // TestSchedules runs seeded fault schedules: kills, restarts, wiped disks, slow, full and broken disks, cut lines in one direction or
-// both, delays and step-downs, while whoever leads proposes all that the rule allows and much that it does not. Then: no member's mark has
+// both, delays, step-downs, members that are removed and members that are added, while whoever leads proposes all that the rule allows and much that it does not. Then: no member's mark has
 // ever fallen, all went through the same states (harness), every mark that was confirmed is among them, no member led twice at
-// once, what a leader had confirmed carries its term, and the group works again when all is well.
+// once, what a leader had confirmed carries its term, and the group works again when all is well, with every member in it that nobody
+// has asked to remove; one that somebody has comes back with an empty disk.
 func TestSchedules(t *testing.T) {
 	n := *schedules
 	if testing.Short() {
@@ -75,6 +76,10 @@ type chaos struct {
 	*world
 	rand   *rand.Rand
 	counts map[string]int // faults by kind
+	seed   uint64
+	names  []string
+	leave  map[string]bool // logs that somebody has asked to remove
+	wiped  time.Time       // when a voter last lost its disk: for a moment nobody knows
 
 	proposals atomic.Uint64
 
@@ -84,7 +89,7 @@ type chaos struct {
 }
 
 func schedule(t *testing.T, seed uint64) *chaos {
-	c := &chaos{world: newWorld(t, "a", "b", "c"), rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int)}
+	c := &chaos{world: newWorld(t, "a", "b", "c"), rand: rand.New(rand.NewPCG(seed, 0)), counts: make(map[string]int), seed: seed, leave: make(map[string]bool)}
 	defer c.close()
 	c.disksFail = true
 	snapshots := seed%2 == 0 // in half of the schedules members go on from snapshots, and get them from each other
@@ -94,14 +99,13 @@ func schedule(t *testing.T, seed uint64) *chaos {
 			cfg.SnapshotEvery(10, 3, 300*time.Millisecond)
 		}
 	}
-	names := []string{"a", "b", "c"}
-	for i, name := range names {
-		c.members[name].onLead(c.emit(c.members[name], rand.New(rand.NewPCG(seed, uint64(i+1)))))
+	for _, name := range []string{"a", "b", "c"} {
+		c.named(name)
 	}
 	c.startAll()
 	c.leader()
 	for range 25 {
-		c.fault(c.members[names[c.rand.IntN(3)]])
+		c.fault(c.any())
 		time.Sleep(time.Duration(c.rand.IntN(600)) * time.Millisecond)
 	}
 	c.net.HealAll()
@@ -117,11 +121,12 @@ func schedule(t *testing.T, seed uint64) *chaos {
 	c.until("progress of all", time.Minute, func() bool {
 		for _, m := range c.members {
 			if !m.alive() {
-				if !errors.Is(m.err, storage.ErrFailed) {
+				if !errors.Is(m.err, storage.ErrFailed) && !c.left(m) {
 					t.Fatalf("%s: run: %v", m.name, m.err)
 				}
 				m.start()
 			}
+			c.comeBack(m)
 			if m.group.State().Mark.Height() < at+3 {
 				return false
 			}
@@ -151,9 +156,9 @@ func (c *chaos) height() uint32 {
 
 // fault does one bad or good thing to m.
 func (c *chaos) fault(m *member) {
-	other := c.members[string("abc"[c.rand.IntN(3)])]
+	other := c.any()
 	kind := ""
-	switch c.rand.IntN(14) {
+	switch c.rand.IntN(16) {
 	case 0:
 		if m.alive() {
 			kind = "kill"
@@ -200,6 +205,7 @@ func (c *chaos) fault(m *member) {
 	case 12:
 		if c.expendable() {
 			kind = "wipe"
+			c.wiped = time.Now()
 			m.kill()
 			m.wipe()
 			m.start()
@@ -211,9 +217,80 @@ func (c *chaos) fault(m *member) {
 		time.Sleep(time.Duration(c.rand.IntN(3000)) * time.Millisecond)
 		m.faults.Slow(0)
 		c.net.Rejoin(m.name)
+	case 14:
+		if c.remove(m) {
+			kind = "remove"
+		}
+	case 15:
+		if len(c.names) < 5 {
+			kind = "add"
+			c.named(string(rune('a' + len(c.names)))).start()
+		}
 	}
 	if kind != "" {
 		c.counts[kind]++
+	}
+}
+
+// any returns one of the members.
+func (c *chaos) any() *member { return c.members[c.names[c.rand.IntN(len(c.names))]] }
+
+// named returns the member of that name, and makes it if there is none.
+func (c *chaos) named(name string) *member {
+	m, ok := c.members[name]
+	if !ok {
+		m = c.add(name)
+	}
+	c.names = append(c.names, name)
+	m.onLead(c.emit(m, rand.New(rand.NewPCG(c.seed, uint64(len(c.names))))))
+	return m
+}
+
+// remove asks whoever leads to remove m, alive or not, and sometimes wipes its disk at once, so that it comes back as a new member.
+func (c *chaos) remove(m *member) bool {
+	if time.Since(c.wiped) < 3*time.Second {
+		return false
+	}
+	for _, name := range c.names {
+		l := c.members[name]
+		if l == m || !l.alive() || l.group.Status().LeadingSince.IsZero() {
+			continue
+		}
+		c.leave[m.group.Status().RaftID] = true
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(c.rand.IntN(4000))*time.Millisecond)
+		defer cancel()
+		if err := l.group.Remove(ctx, m.name); err == nil && c.rand.IntN(2) == 0 {
+			m.kill()
+			m.wipe()
+			m.start()
+		}
+		return true
+	}
+	return false
+}
+
+// left says whether m has ended as one that somebody has removed.
+func (c *chaos) left(m *member) bool {
+	return errors.Is(m.err, cluster.ErrRemoved) && c.leave[m.group.Status().RaftID]
+}
+
+// comeBack wipes the disk of a member that is none any more since somebody has removed it, or whose joining was cut short before it had recorded its
+// cluster (decision 21). Who leads knows whether it is: were its log still one of the group's, its loss could lose data.
+func (c *chaos) comeBack(m *member) {
+	a := m.group.Announce()
+	id := a.RaftID
+	if !c.leave[id] && (!a.HasState || a.ClusterID != "") {
+		return
+	}
+	for _, l := range c.members {
+		s := l.group.Status()
+		if !l.alive() || s.LeadingSince.IsZero() || slices.ContainsFunc(s.Members, func(x cluster.Member) bool { return x.RaftID == id }) {
+			continue
+		}
+		m.kill()
+		m.wipe()
+		m.start()
+		return
 	}
 }
 
