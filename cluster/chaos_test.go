@@ -222,14 +222,25 @@ func (c *chaos) fault(m *member) {
 			kind = "remove"
 		}
 	case 15:
-		if len(c.names) < 5 {
+		if len(c.names) < 5 && c.founded() {
 			kind = "add"
+			c.expect = 0 // as the guide says: three with empty disks, and nobody else to be seen, would found another cluster
 			c.named(string(rune('a' + len(c.names)))).start()
 		}
 	}
 	if kind != "" {
 		c.counts[kind]++
 	}
+}
+
+// founded says whether no member is there that could still found a cluster.
+func (c *chaos) founded() bool {
+	for _, m := range c.members {
+		if m.alive() && !m.group.Announce().HasState {
+			return false
+		}
+	}
+	return true
 }
 
 // any returns one of the members.
