@@ -78,7 +78,7 @@ type chaos struct {
 	counts map[string]int // faults by kind
 	seed   uint64
 	names  []string
-	leave  map[string]bool // logs that somebody has asked to remove
+	leave  map[string]bool // logs that may be none of the group's any more, see remove and again
 	wiped  time.Time       // when a voter last lost its disk: for a moment nobody knows
 
 	proposals atomic.Uint64
@@ -113,7 +113,7 @@ func schedule(t *testing.T, seed uint64) *chaos {
 		m.faults.Slow(0)
 		m.faults.Fail(nil)
 		if !m.alive() {
-			m.start()
+			c.again(m)
 		}
 	}
 	// Whoever was broken may have to be started again.
@@ -124,7 +124,7 @@ func schedule(t *testing.T, seed uint64) *chaos {
 				if !errors.Is(m.err, storage.ErrFailed) && !c.left(m) {
 					t.Fatalf("%s: run: %v", m.name, m.err)
 				}
-				m.start()
+				c.again(m)
 			}
 			c.comeBack(m)
 			if m.group.State().Mark.Height() < at+3 {
@@ -168,7 +168,7 @@ func (c *chaos) fault(m *member) {
 		for _, x := range c.members {
 			if !x.alive() {
 				kind = "start"
-				x.start()
+				c.again(x)
 			}
 		}
 	case 3:
@@ -278,6 +278,15 @@ func (c *chaos) remove(m *member) bool {
 		return true
 	}
 	return false
+}
+
+// again starts a member once more. One that has a log by then and has not recorded its cluster is not known to be joining: if the leader that took it
+// in is lost as well, it stays out (decision 21).
+func (c *chaos) again(m *member) {
+	m.start()
+	if a := m.group.Announce(); a.HasState && a.ClusterID == "" {
+		c.leave[a.RaftID] = true
+	}
 }
 
 // left says whether m has ended as one that somebody has removed.
