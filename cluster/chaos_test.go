@@ -222,7 +222,7 @@ func (c *chaos) fault(m *member) {
 			kind = "remove"
 		}
 	case 15:
-		if len(c.names) < 5 && c.founded() {
+		if len(c.names) < 5 && c.settled() {
 			kind = "add"
 			c.expect = 0 // as the guide says: three with empty disks, and nobody else to be seen, would found another cluster
 			c.named(string(rune('a' + len(c.names)))).start()
@@ -233,10 +233,11 @@ func (c *chaos) fault(m *member) {
 	}
 }
 
-// founded says whether no member is there that could still found a cluster.
-func (c *chaos) founded() bool {
+// settled says whether no member is there that could still found a cluster, or that is joining: while there is, its calls do not name the cluster, and
+// another newcomer would not know of its log that all of it is this cluster's (decision 21).
+func (c *chaos) settled() bool {
 	for _, m := range c.members {
-		if m.alive() && !m.group.Announce().HasState {
+		if a := m.group.Announce(); a.ClusterID == "" || a.Joining || m.alive() && !a.HasState {
 			return false
 		}
 	}
@@ -259,7 +260,7 @@ func (c *chaos) named(name string) *member {
 
 // remove asks whoever leads to remove m, alive or not, and sometimes wipes its disk at once, so that it comes back as a new member.
 func (c *chaos) remove(m *member) bool {
-	if time.Since(c.wiped) < 3*time.Second {
+	if time.Since(c.wiped) < 3*time.Second || !c.settled() {
 		return false
 	}
 	for _, name := range c.names {

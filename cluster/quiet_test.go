@@ -43,6 +43,30 @@ func (l *closing) Close() error {
 	return err
 }
 
+// journal is a log that is read while it is written.
+type journal struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (j *journal) Write(b []byte) (int, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.Write(b)
+}
+
+func (j *journal) String() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.buf.String()
+}
+
+func (j *journal) Reset() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.buf.Reset()
+}
+
 // A member that is stopped in order logs no error: there is nothing for anybody to do. The others are alive: a leader tells of one that
 // is not, and should.
 func TestStopLogsNoError(t *testing.T) {
@@ -54,9 +78,9 @@ func TestStopLogsNoError(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t, "a", "b", "c")
 				defer w.close()
-				logs := map[string]*bytes.Buffer{}
+				logs := map[string]*journal{}
 				w.tune = func(c *cluster.Config) {
-					logs[c.Node] = &bytes.Buffer{}
+					logs[c.Node] = &journal{}
 					c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Error})
 					c.Layer = &closing{StreamLayer: c.Layer}
 				}
@@ -79,9 +103,9 @@ func TestDeadMembersDoNotFloodTheLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a", "b", "c")
 		defer w.close()
-		logs := map[string]*bytes.Buffer{}
+		logs := map[string]*journal{}
 		w.tune = func(c *cluster.Config) {
-			logs[c.Node] = &bytes.Buffer{}
+			logs[c.Node] = &journal{}
 			c.Logger = hclog.New(&hclog.LoggerOptions{Output: logs[c.Node], Level: hclog.Info})
 		}
 		w.startAll()
@@ -96,7 +120,7 @@ func TestDeadMembersDoNotFloodTheLog(t *testing.T) {
 			told, lines := strings.Count(log.String(), gone.name+"-"), strings.Count(log.String(), "\n")
 			if told < 2 || lines > most {
 				t.Errorf("%d dead, for two minutes: %d lines, %d of them with its name, want 2 or more, and %d lines at most:\n%s",
-					i+1, lines, told, most, log)
+					i+1, lines, told, most, log.String())
 			}
 		}
 	})
