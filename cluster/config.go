@@ -26,6 +26,8 @@ type Peer struct {
 	HasState bool
 	// Joining says that all of its log is of ClusterID, and that it was in none of its committed configurations yet, as far as it knows.
 	Joining bool
+	// Joins says that it joins a cluster only, see Config.Expect.
+	Joins bool
 }
 
 // Config is the configuration of a [Group].

@@ -123,7 +123,7 @@ func (g *Group) Announce() Peer {
 	n := g.running()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	p := Peer{Name: g.cfg.Node, RaftID: g.identity.RaftID, Addr: g.cfg.Advertise, ClusterID: g.identity.ClusterID, Joining: g.identity.Joining}
+	p := Peer{Name: g.cfg.Node, RaftID: g.identity.RaftID, Addr: g.cfg.Advertise, ClusterID: g.identity.ClusterID, Joining: g.identity.Joining, Joins: g.cfg.Expect == 0}
 	p.HasState = g.had || n != nil && n.raft.LastIndex() > 0
 	return p
 }

@@ -24,6 +24,7 @@ func TestDecide(t *testing.T) {
 	}
 	member := func(p *cluster.Peer) { p.ClusterID = "x" }
 	state := func(p *cluster.Peer) { p.HasState = true }
+	joins := func(p *cluster.Peer) { p.Joins = true }
 	noAddr := func(p *cluster.Peer) { p.Addr = "" }
 	type peers = []cluster.Peer
 	tests := []struct {
@@ -52,6 +53,8 @@ func TestDecide(t *testing.T) {
 		{"founding, others gone", with("a", member), true, nil, 3, false, false},
 		{"founding beside a cluster", with("a", member), true, peers{peer("b"), with("c", state)}, 3, false, true},
 		{"join only", peer("a"), false, peers{peer("b")}, 0, false, true},
+		{"disk lost, two newcomers, the others not seen", peer("b"), false, peers{with("d", joins), with("e", joins)}, 3, false, false},
+		{"first of one, two newcomers", peer("a"), false, peers{with("d", joins), with("e", joins)}, 1, true, true},
 		{"join only, nobody", peer("a"), false, nil, 0, false, false},
 		{"same name twice", peer("b"), false, peers{peer("b"), peer("c")}, 3, false, false},
 		{"no address yet", peer("a"), false, peers{peer("b"), with("c", noAddr)}, 3, false, false},

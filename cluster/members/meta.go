@@ -19,6 +19,7 @@ type Meta struct {
 	Version           string   // of relayd
 	HasState          bool     // its Raft log is not empty
 	Joining           bool     // it was in no committed configuration of its cluster yet
+	Joins             bool     // it joins a cluster only: bootstrap_expect is 0
 	UpstreamReachable bool     // it can reach an upstream
 	Replicas          []string // short names of the replicas connected to it
 	Cut               bool     // something did not fit; set by Encode
@@ -40,6 +41,7 @@ const (
 	flagUpstream = 1 << 0
 	flagState    = 1 << 1
 	flagJoining  = 1 << 2
+	flagJoins    = 1 << 3
 	flagLeaving  = 1 << 6
 	flagCut      = 1 << 7
 
@@ -73,6 +75,9 @@ func (m Meta) Encode(limit int) []byte {
 	}
 	if m.Joining {
 		out[1] |= flagJoining
+	}
+	if m.Joins {
+		out[1] |= flagJoins
 	}
 	if m.leaving {
 		out[1] |= flagLeaving
@@ -119,6 +124,7 @@ func DecodeMeta(b []byte) (Meta, error) {
 		UpstreamReachable: b[1]&flagUpstream != 0,
 		HasState:          b[1]&flagState != 0,
 		Joining:           b[1]&flagJoining != 0,
+		Joins:             b[1]&flagJoins != 0,
 		Cut:               b[1]&flagCut != 0,
 		leaving:           b[1]&flagLeaving != 0,
 	}

@@ -16,7 +16,7 @@ import (
 func full() members.Meta {
 	return members.Meta{
 		ClusterID: "0f9a-cluster", RaftID: "eu-1-7f3c", ClusterAddr: "10.0.0.1:8300", LinkAddr: "10.0.0.1:8301",
-		HTTPAddr: "127.0.0.1:9870", Region: "eu", Version: "0.1.0", HasState: true, Joining: true, UpstreamReachable: true,
+		HTTPAddr: "127.0.0.1:9870", Region: "eu", Version: "0.1.0", HasState: true, Joining: true, Joins: true, UpstreamReachable: true,
 		Replicas: []string{"nodeos-a", "nodeos-b"},
 	}
 }
@@ -60,7 +60,7 @@ func TestMetaNeverTellsWrongAddresses(t *testing.T) {
 		m := members.Meta{
 			ClusterID: text.Draw(t, "id"), RaftID: text.Draw(t, "raft"), ClusterAddr: text.Draw(t, "cluster"),
 			LinkAddr: text.Draw(t, "link"), HTTPAddr: text.Draw(t, "http"), Region: text.Draw(t, "region"),
-			Replicas: rapid.SliceOfN(text, 0, 5).Draw(t, "replicas"), HasState: rapid.Bool().Draw(t, "state"), Joining: rapid.Bool().Draw(t, "joining"),
+			Replicas: rapid.SliceOfN(text, 0, 5).Draw(t, "replicas"), HasState: rapid.Bool().Draw(t, "state"), Joining: rapid.Bool().Draw(t, "joining"), Joins: rapid.Bool().Draw(t, "joins"),
 		}
 		limit := rapid.IntRange(-1, 600).Draw(t, "limit")
 		b := m.Encode(limit)
@@ -91,7 +91,7 @@ func TestMetaNeverTellsWrongAddresses(t *testing.T) {
 		whole("cluster address", got.ClusterAddr, m.ClusterAddr)
 		whole("link address", got.LinkAddr, link)
 		whole("HTTP address", got.HTTPAddr, m.HTTPAddr)
-		if got.HasState != m.HasState || got.Joining != m.Joining {
+		if got.HasState != m.HasState || got.Joining != m.Joining || got.Joins != m.Joins {
 			t.Fatal("a flag is lost")
 		}
 	})

@@ -104,7 +104,7 @@ func (m *member) peers() []cluster.Peer {
 			continue
 		}
 		list = append(list, cluster.Peer{
-			Name: o.Name, RaftID: o.Meta.RaftID, Addr: o.Meta.ClusterAddr, ClusterID: o.Meta.ClusterID, HasState: o.Meta.HasState, Joining: o.Meta.Joining,
+			Name: o.Name, RaftID: o.Meta.RaftID, Addr: o.Meta.ClusterAddr, ClusterID: o.Meta.ClusterID, HasState: o.Meta.HasState, Joining: o.Meta.Joining, Joins: o.Meta.Joins,
 		})
 	}
 	return list
@@ -128,7 +128,7 @@ func (m *member) announce(replicas []string) {
 	}
 	a := m.group.Announce()
 	m.gossip.Update(members.Meta{
-		ClusterID: a.ClusterID, RaftID: a.RaftID, ClusterAddr: a.Addr, HasState: a.HasState, Joining: a.Joining,
+		ClusterID: a.ClusterID, RaftID: a.RaftID, ClusterAddr: a.Addr, HasState: a.HasState, Joining: a.Joining, Joins: a.Joins,
 		HTTPAddr: m.apiAddr, Region: m.cfg.Region, Version: version,
 		UpstreamReachable: m.useful.reachable.Load(), Replicas: replicas,
 	})
