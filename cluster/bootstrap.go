@@ -28,14 +28,16 @@ func decide(self Peer, founding bool, peers []Peer, expect int) plan {
 	if self.ClusterID != "" && !founding {
 		return plan{start: len(peers) > 0, reason: "the leader of cluster " + self.ClusterID + " to add this member under its new identity"}
 	}
-	all := []Peer{self}
+	all, joining := []Peer{self}, ""
 	for _, p := range peers {
 		if p.HasState || p.ClusterID != "" {
 			return plan{start: true, reason: fmt.Sprintf("the leader of the existing cluster, seen at %s, to add this member", p.Name)}
 		}
-		if !p.Joins { // it counts for no foundation: there is a cluster somewhere, perhaps one that cannot be seen now
-			all = append(all, p)
+		if p.Joins { // it counts for no foundation: there is a cluster somewhere, perhaps one that cannot be seen now
+			joining = " (some that have bootstrap_expect 0 do not count)"
+			continue
 		}
+		all = append(all, p)
 	}
 	if expect == 0 {
 		return plan{start: len(peers) > 0, reason: "the leader of a cluster to add this member, bootstrap_expect is 0"}
@@ -51,7 +53,7 @@ func decide(self Peer, founding bool, peers []Peer, expect int) plan {
 	}
 	switch {
 	case len(all) < expect:
-		return plan{reason: fmt.Sprintf("%d members to found the cluster, %d seen (without those of bootstrap_expect 0): %s", expect, len(all), names(all))}
+		return plan{reason: fmt.Sprintf("%d members to found the cluster, %d seen: %s%s", expect, len(all), names(all), joining)}
 	case len(all) > expect:
 		return plan{reason: fmt.Sprintf("%d members to found the cluster, but %d seen: %s", expect, len(all), names(all))}
 	case all[0] != self:

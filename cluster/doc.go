@@ -28,7 +28,7 @@
 // # Founding
 //
 // A member without state waits until it sees exactly Expect members, for a settling time without change, all without state and none with a cluster
-// id; then the one with the smallest name, and nobody else, writes the configuration with all of them, and the others wait for its
+// id, and not counting those that only join (Expect 0): they have been told of a cluster, which may be out of sight. Then the one with the smallest name, and nobody else, writes the configuration with all of them, and the others wait for its
 // call. Once a cluster id is seen anywhere, nobody founds any more: newcomers wait for the leader to add them, as non-voters
 // first, voters when they have caught up. The cluster id is saved before the configuration is written, so that a crash between leaves a member
 // that will complete what it began and that keeps the others from beginning.

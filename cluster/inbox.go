@@ -10,8 +10,7 @@ import (
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
 // what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
-// safe, see SetHeartbeatHandler, and minds what it lost in a snapshot, see takeSnapshot and
-// leavePrevious.
+// safe, see SetHeartbeatHandler. A leader's calls about what has gone into a snapshot here it answers or changes first, see takeSnapshot and leavePrevious.
 type inbox struct {
 	*raft.NetworkTransport
 

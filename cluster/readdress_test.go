@@ -20,7 +20,7 @@ func TestAllAddressesChange(t *testing.T) {
 			}
 			m.port = 8301
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // fake time
 		w.startAll()
 		l := w.leader()
 		if got := l.group.State().Mark; got != last {

@@ -18,7 +18,7 @@ func TestRecover(t *testing.T) {
 		for range 5 {
 			l.mustAdvance()
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // fake time
 		former := l.group.Announce().ClusterID
 		a, b, c := w.members["a"], w.members["b"], w.members["c"]
 		for _, m := range w.members {
@@ -87,7 +87,7 @@ func TestRecoverEndsInBetween(t *testing.T) {
 		w := world3(t)
 		defer w.close()
 		w.leader().mustAdvance()
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) // fake time
 		for _, m := range w.members {
 			m.kill()
 		}

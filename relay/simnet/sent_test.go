@@ -41,7 +41,7 @@ func TestBlocksThatDoNotArriveHaveLeft(t *testing.T) {
 				}
 			}
 			mem.Kill(host)
-			time.Sleep(time.Second)
+			time.Sleep(time.Second) // fake time
 		}
 		send("r1", "one")
 		send("r2", "one") // the same again is fine
