@@ -46,10 +46,10 @@ func one(t *testing.T, s *stack, f fault) {
 	result.ok = before.lost == 0 && result.cost.lost <= f.budget && (f.within == 0 || result.takeover <= f.within)
 	results.add(result)
 	if before.lost > 0 {
-		t.Errorf("%d slots lost before the strike: what was before has not healed", before.lost)
+		t.Errorf("%d slots lost before the strike: what was before has not healed: %v", before.lost, before.which)
 	}
 	if result.cost.lost > f.budget {
-		t.Errorf("%d slots lost, at most %d are allowed; leader %s, follower %s, active %s, standby %s", result.cost.lost, f.budget, r.leader, r.follower, r.active, r.standby)
+		t.Errorf("%d slots lost, at most %d are allowed: %v; leader %s, follower %s, active %s, standby %s", result.cost.lost, f.budget, result.cost.which, r.leader, r.follower, r.active, r.standby)
 	}
 	if f.within > 0 && result.takeover > f.within {
 		t.Errorf("another member led after %s, want at most %s", result.takeover, f.within)
@@ -67,7 +67,7 @@ func healed(t *testing.T, s *stack) {
 		t.Errorf("%d slots judged, want a round", before.slots+after.slots)
 	}
 	if lost := before.lost + after.lost; lost > 0 {
-		t.Errorf("%d slots lost when all was well again", lost)
+		t.Errorf("%d slots lost when all was well again: %v", lost, append(before.which, after.which...))
 	}
 	s.oracle.promises(t)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -167,8 +168,11 @@ func (o *oracle) judge(struck wire.Slot) (before, after losses) {
 	return before, after
 }
 
-// losses are what the network lacks of the slots from begin to end.
-type losses struct{ slots, lost, late int }
+// losses are what the network lacks of the slots of ours in a span.
+type losses struct {
+	slots, lost, late int
+	which             []string // the lost ones: slot, its time, and whether an upstream had the block
+}
 
 func (o *oracle) losses(begin, end wire.Slot) (l losses) {
 	for slot, out := range o.slots {
@@ -178,11 +182,17 @@ func (o *oracle) losses(begin, end wire.Slot) (l losses) {
 		l.slots++
 		if !out.OnChain {
 			l.lost++
+			what := "never sent"
+			if out.Emitted {
+				what = fmt.Sprintf("arrived with a lead of %.0f ms", out.LeadMS)
+			}
+			l.which = append(l.which, fmt.Sprintf("slot %d (%s): %s", slot, slot.Time().Format("15:04:05.0"), what))
 		}
 		if out.Emitted && out.LeadMS < 0 {
 			l.late++
 		}
 	}
+	slices.Sort(l.which)
 	return l
 }
 

@@ -5,64 +5,13 @@ package e2e_test
 import (
 	"encoding/json"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
-
-// maxImage is what the image may have, in bytes.
-const maxImage = 25_000_000
-
-const image = "thinrelay:local"
-
-// TestImage looks at what make image built.
-func TestImage(t *testing.T) {
-	out, err := exec.Command("docker", "image", "inspect", image).Output()
-	if err != nil {
-		t.Fatalf("no image; make image builds it: %v", err)
-	}
-	var info []struct {
-		Size   int64
-		Config struct {
-			User        string
-			Env         []string
-			Healthcheck struct{ Test []string }
-		}
-	}
-	if err := json.Unmarshal(out, &info); err != nil {
-		t.Fatal(err)
-	}
-	got := info[0]
-	if got.Size >= maxImage {
-		t.Errorf("%d bytes, want less than %d", got.Size, maxImage)
-	}
-	if uid, _, _ := strings.Cut(got.Config.User, ":"); uid == "" || uid == "0" || uid == "root" {
-		t.Errorf("it runs as %q", got.Config.User)
-	}
-	if len(got.Config.Healthcheck.Test) == 0 {
-		t.Error("no health check")
-	}
-	if len(got.Config.Env) != 1 || !strings.HasPrefix(got.Config.Env[0], "PATH=") {
-		t.Errorf("environment %v, want PATH alone", got.Config.Env)
-	}
-}
-
-// TestImageLimit builds an image that is too large: that fails, says why, and leaves nothing behind.
-func TestImageLimit(t *testing.T) {
-	const large = "thinrelay:e2e-large"
-	cmd := exec.Command("scripts/stack.sh", "image")
-	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "THINRELAY_MAX_BYTES=1000000", "THINRELAY_IMAGE="+large, "VERSION=large")
-	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "must have less than 1000000") {
-		t.Errorf("%v, %s", err, out)
-	}
-	if id, err := exec.Command("docker", "image", "ls", "-q", "-f", "label=org.opencontainers.image.version=large").Output(); err != nil || len(id) > 0 {
-		t.Errorf("left behind: %s %v", id, err)
-	}
-}
 
 // TestPlanned is what an operator does on purpose: look, hand over, drill, upgrade. Nothing of it may cost a block.
 func TestPlanned(t *testing.T) {
@@ -103,12 +52,16 @@ func costs(t *testing.T, s *stack, name string, begin time.Duration, do func(*te
 	s.awaitWhole(time.Minute)
 	round := s.oracle.nextRound(max(0, -begin)).Time()
 	at(round.Add(begin))
+	started := time.Now()
 	do(t, s)
 	at(round)
-	_, cost := s.oracle.judge(s.oracle.from)
-	results.add(row{fault: name, cost: cost, ok: cost.lost == 0})
+	before, cost := s.oracle.judge(wire.SlotAt(started))
+	results.add(row{fault: name, cost: cost, ok: before.lost+cost.lost == 0})
+	if before.lost > 0 {
+		t.Errorf("%d slots lost before it began: %v", before.lost, before.which)
+	}
 	if cost.lost > 0 {
-		t.Errorf("%d slots lost, want none", cost.lost)
+		t.Errorf("%d slots lost, want none: %v", cost.lost, cost.which)
 	}
 	s.oracle.promises(t)
 }
