@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/thinrelay/thinrelay/cluster"
+	"github.com/thinrelay/thinrelay/cluster/storage"
 	"github.com/thinrelay/thinrelay/fsm"
 )
 
@@ -61,17 +62,47 @@ func TestNextLeaderAfterASnapshot(t *testing.T) {
 			t.Error("a later leader's entries are refused, of which some are in the snapshot")
 		}
 		var e raft.Log
-		if err := b.store.GetLog(11, &e); err != nil || e.Term != 103 {
+		if err := b.store.Logs().GetLog(11, &e); err != nil || e.Term != 103 {
 			t.Errorf("entry 11 is of term %d, %v, want the last leader's, 103", e.Term, err)
 		}
 	})
+}
+
+// A member that gets a snapshot over what a former leader wrote, and nobody else has, keeps nothing of that: it takes what follows the snapshot, and
+// when it leads it has nothing to pass on that was never agreed on.
+func TestSnapshotOverAFormerLeadersEntries(t *testing.T) {
+	for name, entries := range map[string][]uint64{
+		"that end before it": {2, 3, 4}, "that end with it": {2, 3, 4, 5, 6, 7, 8, 9, 10}, "that go beyond it": {2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBare(t)
+				defer b.close()
+				if !b.append(99, 1, 1, entries...) {
+					t.Fatal("the former leader's entries are refused")
+				}
+				if answered, r := b.install(10, "ten.", func() {}); answered || r.Error != nil {
+					t.Fatalf("snapshot to 10: answered %v, %v", answered, r.Error)
+				}
+				if !b.append(100, 10, 100, 11) {
+					t.Error("the entry after the snapshot is refused")
+				}
+				for _, i := range entries {
+					var e raft.Log
+					if err := b.store.Logs().GetLog(i, &e); err == nil && e.Term == 99 {
+						t.Errorf("entry %d is still the former leader's", i)
+					}
+				}
+			})
+		})
+	}
 }
 
 // bare is raft by itself, as a follower in a group whose others are the test.
 type bare struct {
 	t       *testing.T
 	raft    *raft.Raft
-	store   *raft.InmemStore
+	store   *storage.Store
 	calls   chan raft.RPC
 	servers raft.Configuration
 	machine bytes.Buffer // what was restored, in order
@@ -81,23 +112,29 @@ func newBare(t *testing.T) *bare {
 	t.Helper()
 	c := raft.DefaultConfig()
 	c.LocalID, c.Logger = "b", hclog.NewNullLogger()
+	store, err := storage.New(storage.NewMemory(), "b", storage.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
 	b := &bare{
-		t: t, store: raft.NewInmemStore(), calls: make(chan raft.RPC),
+		t: t, store: store, calls: make(chan raft.RPC),
 		servers: raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}, {ID: "b", Address: "b"}, {ID: "c", Address: "c"}}},
 	}
 	_, inner := raft.NewInmemTransport("b")
-	trans, snapshots := desk{inner, b.calls}, raft.NewInmemSnapshotStore()
-	if err := raft.BootstrapCluster(c, b.store, b.store, snapshots, trans, b.servers); err != nil {
+	trans := desk{inner, b.calls}
+	if err := raft.BootstrapCluster(c, store.Logs(), store.Stable(), store.Snapshots(), trans, b.servers); err != nil {
 		t.Fatal(err)
 	}
-	var err error
-	if b.raft, err = raft.NewRaft(c, &tape{FSM: fsm.New(nil), to: &b.machine}, b.store, b.store, snapshots, trans); err != nil {
+	if b.raft, err = raft.NewRaft(c, &tape{FSM: fsm.New(nil), to: &b.machine}, store.Logs(), store.Stable(), store.Snapshots(), trans); err != nil {
 		t.Fatal(err)
 	}
 	return b
 }
 
-func (b *bare) close() { _ = b.raft.Shutdown().Error() }
+func (b *bare) close() {
+	_ = b.raft.Shutdown().Error()
+	_ = b.store.Close()
+}
 
 // install sends a snapshot up to an index; meanwhile is what happens before raft turns to it, if it is not answered before.
 func (b *bare) install(index uint64, content string, meanwhile func()) (answered bool, response raft.RPCResponse) {
@@ -127,13 +164,13 @@ func (b *bare) append(term, prev, prevTerm uint64, indices ...uint64) bool {
 	for _, i := range indices {
 		entryTerm := term
 		if i <= 10 {
-			entryTerm = 100
+			entryTerm = min(term, 100)
 		}
 		req.Entries = append(req.Entries, &raft.Log{Index: i, Term: entryTerm, Type: raft.LogNoop})
 	}
 	answer := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: req, RespChan: answer}
-	cluster.LeavePrevious(b.raft, b.store, &rpc)
+	cluster.LeavePrevious(b.raft, b.store.Logs(), &rpc)
 	b.calls <- rpc
 	resp, ok := (<-answer).Response.(*raft.AppendEntriesResponse)
 	return ok && resp.Success

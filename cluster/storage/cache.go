@@ -1,6 +1,8 @@
 package storage
 
 import (
+	"sync/atomic"
+
 	"github.com/hashicorp/raft"
 )
 
@@ -13,7 +15,8 @@ const logCacheSize = 512
 // writes entries from one goroutine only.
 type cachedLogs struct {
 	*raft.LogCache
-	last *lastError
+	last  *lastError
+	below atomic.Uint64 // entries up to this one are hidden, see replaced
 }
 
 // lastError remembers why the guard refused entries.

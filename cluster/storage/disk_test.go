@@ -2,9 +2,11 @@ package storage_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/hashicorp/raft"
@@ -139,19 +141,6 @@ func TestIdentityRefused(t *testing.T) {
 
 // A snapshot that cannot be read while the log begins after it would make raft panic; one that the log covers is no loss.
 func TestSnapshotGap(t *testing.T) {
-	take := func(t *testing.T, s *storage.Store, index uint64) {
-		t.Helper()
-		sink, err := s.Snapshots().Create(1, index, 1, raft.Configuration{}, 1, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := sink.Write(fsm.AppendSnapshot(nil, fsm.State{})); err != nil {
-			t.Fatal(err)
-		}
-		if err := sink.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
 	damage := func(t *testing.T, dir string) {
 		t.Helper()
 		files, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "state.bin"))
@@ -184,7 +173,7 @@ func TestSnapshotGap(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			take(t, s, 5)
+			takeSnapshot(t, s, 5, 1)
 			s.Close()
 			if tt.damaged {
 				damage(t, dir)
@@ -197,5 +186,83 @@ func TestSnapshotGap(t *testing.T) {
 				s.Close()
 			}
 		})
+	}
+}
+
+// What the log holds below a snapshot that it does not lead to is not read any more: not when the snapshot is there, not while the disk has no room to
+// delete it, and not after a restart. There is no further snapshot before it is deleted.
+func TestSnapshotClearsTheLog(t *testing.T) {
+	m := storage.NewMemory()
+	faults := &storage.Faults{Backend: m.Backend}
+	m.Backend = faults
+	open := func() *storage.Store {
+		t.Helper()
+		s, err := storage.New(m, "eu-1", storage.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	readable := func(s *storage.Store) string {
+		first, err1 := s.Logs().FirstIndex()
+		last, err2 := s.Logs().LastIndex()
+		list := fmt.Sprint(first, " to ", last, ":")
+		for i := uint64(1); i <= 7; i++ {
+			var e raft.Log
+			if s.Logs().GetLog(i, &e) == nil {
+				list += fmt.Sprint(" ", i)
+			}
+		}
+		if err := errors.Join(err1, err2); err != nil {
+			t.Error(err)
+		}
+		return list
+	}
+	s := open()
+	if err := s.Logs().StoreLogs(entries(1, 1, 2, 3, 4, 5, 6, 7)); err != nil {
+		t.Fatal(err)
+	}
+	takeSnapshot(t, s, 3, 1)
+	if got, want := readable(s), "1 to 7: 1 2 3 4 5 6 7"; got != want {
+		t.Errorf("after a snapshot of it: got %s, want %s", got, want)
+	}
+	faults.Fail(syscall.ENOSPC)
+	takeSnapshot(t, s, 5, 2)
+	if got, want := readable(s), "6 to 7: 6 7"; got != want {
+		t.Errorf("after another one's: got %s, want %s", got, want)
+	}
+	if _, err := s.Snapshots().Create(1, 6, 2, raft.Configuration{}, 1, nil); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("a further snapshot: got %v, want %v", err, syscall.ENOSPC)
+	}
+	s.Close()
+	s = open()
+	if got, want := readable(s), "6 to 7: 6 7"; got != want {
+		t.Errorf("after a restart: got %s, want %s", got, want)
+	}
+	faults.Fail(nil)
+	takeSnapshot(t, s, 7, 2)
+	if got, want := readable(s), "0 to 0:"; got != want {
+		t.Errorf("with room again: got %s, want %s", got, want)
+	}
+	if first, err := faults.FirstIndex(); first != 0 || err != nil {
+		t.Errorf("the disk has a log from %d, %v, want none", first, err)
+	}
+	if s.Err() != nil {
+		t.Error(s.Err())
+	}
+	s.Close()
+}
+
+func takeSnapshot(t *testing.T, s *storage.Store, index, term uint64) {
+	t.Helper()
+	sink, err := s.Snapshots().Create(1, index, term, raft.Configuration{}, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.Write(fsm.AppendSnapshot(nil, fsm.State{})); err != nil {
+		t.Fatal(err)
+	}
+	if err := sink.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -191,6 +191,11 @@ func (g *guard) DeleteRange(first, last uint64) error {
 	})
 }
 
+// discard deletes entries that raft does not miss. It waits for the disk, however long that takes.
+func (g *guard) discard(first, last uint64) error {
+	return g.write(func() error { return g.classify(g.backend.DeleteRange(first, last)) })
+}
+
 // Set writes a key. It waits for the disk, however long that takes.
 func (g *guard) Set(key, value []byte) error {
 	return g.write(func() error { return g.classify(g.backend.Set(key, value)) })

@@ -73,7 +73,11 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 	s := &Store{medium: medium, guard: newGuard(medium.Backend, cfg)}
 	var err error
 	if s.logs, err = newCachedLogs(s.guard); err == nil {
-		if err = check(medium); err == nil {
+		var last raft.SnapshotMeta
+		if last, err = check(medium); err == nil {
+			err = s.logs.replaced(last.Index, last.Term) // the last process may not have come to it
+		}
+		if err == nil {
 			s.identity, err = loadIdentity(medium.Identity, node)
 		}
 	}
@@ -84,13 +88,12 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 }
 
 // check looks for what would make raft panic when it starts: entries that neither the newest readable snapshot nor
-// the log has.
-func check(m *Medium) error {
+// the log has. It returns that snapshot, the zero one when there is none.
+func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 	snapshots, err := m.Snapshots.List()
 	if err != nil {
-		return fmt.Errorf("list snapshots: %w", err)
+		return newest, fmt.Errorf("list snapshots: %w", err)
 	}
-	var index uint64
 	for _, meta := range snapshots {
 		_, r, err := m.Snapshots.Open(meta.ID)
 		if err != nil {
@@ -98,24 +101,24 @@ func check(m *Medium) error {
 		}
 		_, err = fsm.ReadSnapshot(r)
 		if cerr := r.Close(); err == nil && cerr == nil {
-			index = meta.Index
+			newest = *meta
 			break
 		}
 		if errors.Is(err, fsm.ErrVersion) {
-			return fmt.Errorf("snapshot %s: %w", meta.ID, err)
+			return newest, fmt.Errorf("snapshot %s: %w", meta.ID, err)
 		}
 	}
 	first, err := m.Backend.FirstIndex()
 	if err != nil {
-		return fmt.Errorf("read first index: %w", err)
+		return newest, fmt.Errorf("read first index: %w", err)
 	}
-	if first > index+1 {
-		return fmt.Errorf("snapshot up to %d, log from %d: %w", index, first, ErrGap)
+	if first > newest.Index+1 {
+		return newest, fmt.Errorf("snapshot up to %d, log from %d: %w", newest.Index, first, ErrGap)
 	}
-	if len(snapshots) > 0 && index == 0 && first == 0 {
-		return fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
+	if len(snapshots) > 0 && newest.Index == 0 && first == 0 {
+		return newest, fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
 	}
-	return nil
+	return newest, nil
 }
 
 // Logs returns the log with its cache.
@@ -125,7 +128,7 @@ func (s *Store) Logs() raft.LogStore { return s.logs }
 func (s *Store) Stable() raft.StableStore { return s.guard }
 
 // Snapshots returns what keeps snapshots.
-func (s *Store) Snapshots() raft.SnapshotStore { return s.medium.Snapshots }
+func (s *Store) Snapshots() raft.SnapshotStore { return snapshots{s.medium.Snapshots, s.logs} }
 
 // Identity returns who the member is.
 func (s *Store) Identity() Identity { return s.identity }

@@ -1,0 +1,106 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+)
+
+// snapshots is the medium's snapshots, each of which clears the log of what cannot be right beside it.
+//
+// A snapshot that a leader sent is restored over whatever the log holds, and raft leaves that there (hashicorp/raft v1.8.0, installSnapshot;
+// Raft's paper discards the log, section 7). Where the log does not have the snapshot's last entry, what it has up to there may be what a former leader
+// wrote and nobody agreed to. Its owner would look there for the entry before a new one, and refuse that for ever; and as a leader it would pass it on as
+// agreed, to a member that is behind.
+type snapshots struct {
+	raft.SnapshotStore
+	logs *cachedLogs
+}
+
+// Create begins a snapshot. There is no further one while the log could not be cleared beside the last: only that one tells what to hide after a restart.
+func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
+	if err := s.logs.clear(); err != nil {
+		return nil, err
+	}
+	sink, err := s.SnapshotStore.Create(version, index, term, c, at, t)
+	if err != nil {
+		return nil, err
+	}
+	return clearing{SnapshotSink: sink, logs: s.logs, index: index, term: term}, nil
+}
+
+// clearing is a snapshot that is being written.
+type clearing struct {
+	raft.SnapshotSink
+	logs        *cachedLogs
+	index, term uint64
+}
+
+// Close ends the snapshot. What it replaces is cleared only now: it is whole and on the disk.
+func (c clearing) Close() error {
+	if err := c.SnapshotSink.Close(); err != nil {
+		return err
+	}
+	return c.logs.replaced(c.index, c.term)
+}
+
+// replaced is told of a snapshot that there is. It clears the log up to the snapshot's last entry, unless it has that entry; for then all before it
+// are right as well. They are hidden at once, and deleted now or, if the disk is full, before the next snapshot or after the next start.
+func (c *cachedLogs) replaced(index, term uint64) error {
+	var last raft.Log
+	switch err := c.GetLog(index, &last); {
+	case err == nil && last.Term == term:
+		return nil
+	case err != nil && !errors.Is(err, raft.ErrLogNotFound):
+		return fmt.Errorf("read entry %d: %w", index, err)
+	}
+	c.below.Store(max(c.below.Load(), index))
+	_ = c.clear() // without space it is tried again; by any other error the store has failed
+	return nil
+}
+
+// clear deletes what is hidden.
+func (c *cachedLogs) clear() error {
+	below := c.below.Load()
+	first, err := c.LogCache.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("read first index: %w", err)
+	}
+	if first == 0 || first > below {
+		return nil
+	}
+	if err := c.last.discard(first, below); err != nil {
+		return fmt.Errorf("clear the log below a snapshot: %w", err)
+	}
+	return nil
+}
+
+// GetLog reads one entry that is not hidden.
+func (c *cachedLogs) GetLog(index uint64, log *raft.Log) error {
+	if index <= c.below.Load() {
+		return raft.ErrLogNotFound
+	}
+	return c.LogCache.GetLog(index, log)
+}
+
+// FirstIndex returns the first index of the log that is not hidden, 0 when there is none.
+func (c *cachedLogs) FirstIndex() (uint64, error) {
+	first, err := c.LogCache.FirstIndex()
+	if below := c.below.Load(); err == nil && first <= below {
+		if last, err := c.LastIndex(); last == 0 || err != nil {
+			return 0, err
+		}
+		return below + 1, nil
+	}
+	return first, err
+}
+
+// LastIndex returns the last index of the log that is not hidden, 0 when there is none.
+func (c *cachedLogs) LastIndex() (uint64, error) {
+	last, err := c.LogCache.LastIndex()
+	if last <= c.below.Load() {
+		return 0, err
+	}
+	return last, err
+}
