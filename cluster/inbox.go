@@ -1,12 +1,18 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
+
+// maxSnapshot is how much of a snapshot is read before raft turns to it.
+const maxSnapshot = 64 << 10
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
 // what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
@@ -41,18 +47,38 @@ func (i *inbox) pass() {
 					i.handed.Store(r.CurrentTerm() + 1)
 				}
 			}
-			if takeSnapshot(i.raft.Load(), &c) {
+			if _, ok := c.Command.(*raft.InstallSnapshotRequest); ok {
+				i.over.Go(func() { i.receive(c) })
 				continue
 			}
 			leavePrevious(i.raft.Load(), i.logs, &c)
-			select {
-			case i.calls <- c:
-			case <-i.closed:
-				return
-			}
+			i.hand(c)
 		case <-i.closed:
 			return
 		}
+	}
+}
+
+// hand gives raft a call, unless the inbox is closed first.
+func (i *inbox) hand(c raft.RPC) {
+	select {
+	case i.calls <- c:
+	case <-i.closed:
+	}
+}
+
+// receive passes on a snapshot, once it is here. Raft reads it in its main loop, from the connection: a leader that stands still in the middle of sending
+// one, or whose line is cut there, would keep this member from voting and from following for as long as the connection lasts. It has less than a hundred bytes; of
+// one that is much longer the rest is read there.
+func (i *inbox) receive(c raft.RPC) {
+	var begin bytes.Buffer
+	if _, err := io.CopyN(&begin, c.Reader, maxSnapshot); err != nil && !errors.Is(err, io.EOF) {
+		c.Respond(nil, err)
+		return
+	}
+	c.Reader = io.MultiReader(&begin, c.Reader)
+	if !takeSnapshot(i.raft.Load(), &c) {
+		i.hand(c)
 	}
 }
 
@@ -73,10 +99,7 @@ func (i *inbox) SetHeartbeatHandler(cb func(raft.RPC)) {
 		if answered {
 			return
 		}
-		select {
-		case i.calls <- c:
-		case <-i.closed:
-		}
+		i.hand(c)
 	})
 }
 

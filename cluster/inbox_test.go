@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"io"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,17 +35,72 @@ func TestHeartbeatsBesideTheMainLoop(t *testing.T) {
 	}
 }
 
+// transports returns what opens transports of one network, by the name of the host.
+func transports(t *testing.T) (open func(name string) *raft.NetworkTransport) {
+	net := memnet.New()
+	return func(name string) *raft.NetworkTransport {
+		t.Helper()
+		ln, err := net.Host(name).Listen(name + ":8300")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer{ln, net.Host(name)}, Timeout: time.Second, Logger: hclog.NewNullLogger()})
+	}
+}
+
+// A leader that stands still when it has begun to send a snapshot keeps nobody from voting for another one: raft, which would read the snapshot in its
+// main loop, gets it when all of it is there.
+func TestHalfASnapshotKeepsNoCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := transports(t)
+		leader, candidate, inbox := open("a"), open("c"), cluster.NewInbox(open("b"))
+		defer leader.Close()
+		defer candidate.Close()
+		defer inbox.(raft.WithClose).Close()
+		restored, over := make(chan string, 1), make(chan struct{})
+		defer close(over)
+		go func() {
+			for {
+				select {
+				case <-over:
+					return
+				case c := <-inbox.Consumer():
+					if c.Reader == nil {
+						c.Respond(&raft.RequestVoteResponse{Granted: true}, nil)
+						continue
+					}
+					body, err := io.ReadAll(c.Reader)
+					restored <- string(body)
+					c.Respond(&raft.InstallSnapshotResponse{Success: true}, err)
+				}
+			}
+		}()
+		body, send := io.Pipe()
+		sent := make(chan error, 1)
+		go func() {
+			snapshot := raft.InstallSnapshotRequest{Term: 7, LastLogIndex: 10, Size: 4}
+			sent <- leader.InstallSnapshot("b", "b:8300", &snapshot, new(raft.InstallSnapshotResponse), body)
+		}()
+		synctest.Wait()
+		var vote raft.RequestVoteResponse
+		if err := candidate.RequestVote("b", "b:8300", &raft.RequestVoteRequest{Term: 8}, &vote); err != nil || !vote.Granted {
+			t.Errorf("a vote: got %+v, %v, want it", vote, err)
+		}
+		_, _ = io.WriteString(send, "ten.")
+		_ = send.Close()
+		if err := <-sent; err != nil {
+			t.Errorf("the snapshot: %v", err)
+		}
+		if got, want := <-restored, "ten."; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
 // A heartbeat that may change something is not answered beside the main loop, but handed to it.
 func TestHeartbeatGoesToTheMainLoop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		net := memnet.New()
-		open := func(name string) *raft.NetworkTransport {
-			ln, err := net.Host(name).Listen(name + ":8300")
-			if err != nil {
-				t.Fatal(err)
-			}
-			return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer{ln, net.Host(name)}, Timeout: time.Second, Logger: hclog.NewNullLogger()})
-		}
+		open := transports(t)
 		leader, inbox := open("a"), cluster.NewInbox(open("b")) // whose raft has not started: every heartbeat may change something
 		defer leader.Close()
 		defer inbox.(raft.WithClose).Close()
