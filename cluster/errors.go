@@ -48,8 +48,8 @@ var (
 	// ErrRemoveLeader is returned when the leader is asked to remove itself.
 	ErrRemoveLeader = errors.New("the leader cannot remove itself: step down first")
 
-	// ErrFewLeft is returned for a removal after which those that answer would be no majority any more.
-	ErrFewLeft = errors.New("those that answer would be no majority without it: bring back the members that do not answer, or remove them first")
+	// ErrFewLeft is returned for a removal after which those that answer, and whose logs follow, would be no majority any more.
+	ErrFewLeft = errors.New("those that answer and are not behind would be no majority without it: bring back the others, or remove them first")
 
 	// ErrHung is returned by [Group.Run] when the group could not be stopped in time, for instance because the disk hangs, and
 	// when raft has stopped working. The process has to be started again.

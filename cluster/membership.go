@@ -233,7 +233,8 @@ func (g *Group) removeLog(ctx context.Context, name string) error {
 	return nil
 }
 
-// enough says whether the voters that answer are a majority without this one. A change counts from when it is written, not from when it is agreed
+// enough says whether the voters that answer, and whose disks follow, are a majority without this one. Heartbeats are answered beside a disk that is full or
+// hangs. A change counts from when it is written, not from when it is agreed
 // to: one that takes the majority away is never agreed to, nor undone, and if one of those that do not answer has lost its disk the group never
 // has a leader again.
 func enough(self raft.ServerID, servers []raft.Server, without raft.Server, know func(raft.ServerID) known) bool {
@@ -246,7 +247,7 @@ func enough(self raft.ServerID, servers []raft.Server, without raft.Server, know
 			continue
 		}
 		voters++
-		if s.ID == self || know(s.ID).alive {
+		if k := know(s.ID); s.ID == self || k.alive && k.caughtUp {
 			answer++
 		}
 	}

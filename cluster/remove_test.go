@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"slices"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -68,5 +69,33 @@ func TestRemoveLeavesAMajority(t *testing.T) {
 		w.agreed(l.mustAdvance())
 		<-stays.done
 		mustErr(t, stays.err, cluster.ErrRemoved)
+	})
+}
+
+// One member of three answers and has no room on its disk. Were another one removed now, nothing would be agreed on any more, the removal included.
+func TestRemoveCountsOnDisksThatFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		w.agreed(l.mustAdvance())
+		time.Sleep(time.Second) // fake time: the founding is over
+		others := w.followers(l)
+		full, stays := others[0], others[1]
+		full.faults.Fail(syscall.ENOSPC)
+		for range 20 {
+			l.mustAdvance()
+		}
+		mustErr(t, l.group.Remove(t.Context(), stays.name), cluster.ErrFewLeft)
+		l.mustAdvance()
+		full.faults.Fail(nil)
+		w.until("it to have caught up", 10*time.Second, func() bool {
+			return slices.ContainsFunc(l.group.Status().Members, func(x cluster.Member) bool { return x.Name == full.name && x.Behind == 0 })
+		})
+		if err := l.group.Remove(t.Context(), stays.name); err != nil {
+			t.Fatal(err)
+		}
+		l.mustAdvance()
+		<-stays.done
 	})
 }

@@ -87,7 +87,7 @@ func (a api) RemoveMember(ctx context.Context, name string) error {
 	case errors.Is(err, cluster.ErrRemoveLeader):
 		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "relayctl step-down, then ask the new leader"}
 	case errors.Is(err, cluster.ErrFewLeft):
-		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "relayctl status says which members do not answer"}
+		return &control.Error{Code: control.CodeRefused, Message: err.Error(), Remedy: "relayctl status says which members do not answer or are behind"}
 	case errors.Is(err, cluster.ErrNotMember):
 		return &control.Error{
 			Code: control.CodeNotFound, Message: fmt.Sprintf("no member is named %q", name),
