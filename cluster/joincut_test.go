@@ -61,6 +61,48 @@ func joinIsCutShort(t *testing.T, restart bool, entries int) {
 	})
 }
 
+// A newcomer whose joining was cut short, and is taken up again, loses its leader while it catches up: its log has just passed the place where the next
+// one has taken it in not. Nobody has removed it, and it does not say so.
+func TestJoiningIsNoRemoval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, l, d, others := takenInWithoutMajority(t)
+		defer w.close()
+		for _, o := range others {
+			w.net.CutBoth("d", o.name)
+		}
+		w.until("it to record that it is joining", 5*time.Second, func() bool { return d.group.Announce().Joining })
+		d.kill() // before the others have a leader, who would take it in at once
+		l.kill()
+		for _, o := range others {
+			w.net.HealBoth(l.name, o.name)
+			w.net.HealBoth("d", o.name)
+		}
+		time.Sleep(5 * time.Second) // fake time: elections are over
+		for range 300 {             // more than one call carries
+			w.leader().mustAdvance()
+		}
+		d.start()
+		missing := func() bool {
+			s := d.group.Status()
+			return s.Applied > 100 && !slices.ContainsFunc(s.Members, func(x cluster.Member) bool { return x.Name == "d" })
+		}
+		for end := time.Now().Add(5 * time.Second); !missing(); time.Sleep(50 * time.Microsecond) { // fake time
+			if time.Now().After(end) {
+				t.Fatal("it was never without its entry: the test shows nothing")
+			}
+		}
+		w.net.Isolate("d")
+		time.Sleep(5 * time.Second) // fake time
+		if !d.alive() {
+			t.Fatalf("it ended: %v", d.err)
+		}
+		w.net.Rejoin("d")
+		l.start()
+		w.voters(w.leader(), "a", "b", "c", "d")
+		w.agreed(w.leader().mustAdvance())
+	})
+}
+
 // A newcomer that ends before it has recorded whose its log is cannot prove it any more. It is told, and joins with an empty disk.
 func TestJoinIsCutShortAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

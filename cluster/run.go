@@ -172,6 +172,8 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 			g.setWaiting("the leader to add this member, which is not in the configuration of its log (when it was removed, or its joining cut short: move data_dir away to join again)")
 		case !n.committed.without(n.id): // a leader's word, which the next one may take back
 			g.setWaiting("a leader's call: the last one was about to remove this member (when it did: move data_dir away to join again)")
+		case g.Announce().Joining: // it has only passed the place where a former leader took it in, and was in nothing that it could be removed from
+			g.setWaiting("a leader's call: its joining was cut short, and is taken up again")
 		case missing.IsZero() || time.Since(n.raft.LastContact()) < removedAfter: // a leader calls members only
 			missing = time.Now()
 		case time.Since(missing) >= removedAfter:
