@@ -155,11 +155,12 @@ func (g *greeter) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// greeted checks the greeting with its first read.
+// greeted checks the greeting with its first read, and with each later one whether this member has joined another cluster since.
 type greeted struct {
 	net.Conn
 	layer   *layer
 	checked bool
+	cluster string // of the greeting
 }
 
 // Read reads what follows the greeting. A connection that was closed on this side is merely over: raft takes every other error for a
@@ -185,9 +186,14 @@ func (g *greeted) read(b []byte) (int, error) {
 			_ = g.Conn.Close()
 			return 0, err
 		}
-		g.checked = true
+		g.checked, g.cluster = true, cluster
 	}
-	return g.Conn.Read(b)
+	n, err := g.Conn.Read(b)
+	if _, own := g.layer.self(); g.cluster != "" && own != "" && g.cluster != own {
+		_ = g.Conn.Close()
+		return 0, io.EOF
+	}
+	return n, err
 }
 
 // greetingIDs returns what this member's greetings are checked against.
