@@ -25,6 +25,10 @@ func decide(self Peer, founding bool, peers []Peer, expect int) plan {
 	if self.HasState {
 		return plan{start: true, reason: "a leader's call, there is a log already"}
 	}
+	if other := foreign(self, peers); other.ClusterID != "" {
+		return plan{start: true, reason: fmt.Sprintf("its data_dir to be moved away: it belongs to cluster %s, and %s to another one, %s, whose leader does not take it in",
+			self.ClusterID, other.Name, other.ClusterID)}
+	}
 	if self.ClusterID != "" && !founding {
 		return plan{start: len(peers) > 0, reason: "the leader of cluster " + self.ClusterID + " to add this member under its new identity"}
 	}
@@ -60,6 +64,21 @@ func decide(self Peer, founding bool, peers []Peer, expect int) plan {
 		return plan{start: true, reason: fmt.Sprintf("%s to found the cluster", all[0].Name)}
 	}
 	return plan{start: true, found: all, reason: "the members seen to settle"}
+}
+
+// foreign returns a member of another cluster, if those that are seen are of no other: after a recovery, or when a foundation was never completed and
+// the others have made another one, nobody calls a member with the former id.
+func foreign(self Peer, peers []Peer) (other Peer) {
+	for _, p := range peers {
+		switch {
+		case self.ClusterID == "" || p.ClusterID == "":
+		case p.ClusterID == self.ClusterID:
+			return Peer{}
+		default:
+			other = p
+		}
+	}
+	return other
 }
 
 func names(peers []Peer) string {

@@ -72,6 +72,28 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// A member of a cluster that the others have left, by a recovery or by another foundation, says what is to be done: nobody will call it.
+func TestWaitingForAClusterThatIsGone(t *testing.T) {
+	peer := func(name, id string) cluster.Peer {
+		return cluster.Peer{Name: name, RaftID: name + "-00000000", Addr: name + ":8300", ClusterID: id}
+	}
+	for name, tt := range map[string]struct {
+		founding bool
+		peers    []cluster.Peer
+		want     bool
+	}{
+		"all others are in another":       {false, []cluster.Peer{peer("b", "y"), peer("c", "y")}, true},
+		"it began one, they made another": {true, []cluster.Peer{peer("b", "y"), peer("c", "y")}, true},
+		"one that belongs nowhere":        {false, []cluster.Peer{peer("b", "")}, false},
+		"one of its own, and a stray":     {false, []cluster.Peer{peer("b", "y"), peer("c", "x")}, false},
+	} {
+		p := cluster.Decide(peer("a", "x"), tt.founding, tt.peers, 3)
+		if got := strings.Contains(p.Reason, "data_dir"); got != tt.want || p.Found != nil {
+			t.Errorf("%s: got %+v, want it to ask for data_dir to be moved away: %v", name, p, tt.want)
+		}
+	}
+}
+
 func TestNextChange(t *testing.T) {
 	type ids = map[raft.ServerID]bool
 	server := func(id string, suffrage raft.ServerSuffrage) raft.Server {
