@@ -298,19 +298,20 @@ func (h *hub) heldBy(e *ring.Entry) bool {
 	return h.aside.Holds(e.Block.ID) || parent != nil && parent.Held
 }
 
-// keptFrom reports whether e must not be given to the replica: it, or what it
-// builds on and the replica lacks, is set aside. A replica that has taken the
-// block in question goes on from there.
-func (h *hub) keptFrom(r *replica, e *ring.Entry) bool {
-	for ; e != nil && e.Held; e = h.ring.Parent(e) {
-		if e.Has(r.number) {
-			return false
+// offered returns e, or the nearest ancestor of it that is not kept from the replica:
+// what is set aside is, and what builds on that. A replica that has taken the block in
+// question goes on from there. An upstream can go on with a lie for as long as the ring
+// is, so the way back is gone once; and for longer, so that the block in question is here
+// no more.
+func (h *hub) offered(r *replica, e *ring.Entry) *ring.Entry {
+	for a := e; a != nil && a.Held && !a.Has(r.number); {
+		parent := h.ring.Parent(a)
+		if parent == nil || h.aside.Holds(a.Block.ID) {
+			e = parent
 		}
-		if h.aside.Holds(e.Block.ID) {
-			return true
-		}
+		a = parent
 	}
-	return false
+	return e
 }
 
 // front returns the highest public block that is not set aside: what replicas

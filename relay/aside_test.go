@@ -24,9 +24,14 @@ type trial struct {
 	evil   *player
 }
 
-func newTrial(t *testing.T) *trial {
+func newTrial(t *testing.T, change ...func(*relay.Config)) *trial {
 	t.Helper()
-	s := newStage(t, director.Passive, func(c *relay.Config) { c.Upstream.Peers = []string{"up:9876", "evil:9876"} })
+	s := newStage(t, director.Passive, func(c *relay.Config) {
+		c.Upstream.Peers = []string{"up:9876", "evil:9876"}
+		for _, f := range change {
+			f(c)
+		}
+	})
 	ln, err := s.mem.Host("evil").Listen("evil:9876")
 	if err != nil {
 		t.Fatal(err)

@@ -256,7 +256,7 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 	if r.muted || r.syncing {
 		return
 	}
-	for e != nil && (h.withheld(r, e) || h.keptFrom(r, e)) {
+	for e = h.offered(r, e); e != nil && h.withheld(r, e); {
 		e = h.ring.Parent(e)
 	}
 	if e == nil {
@@ -288,10 +288,10 @@ func (h *hub) withheld(r *replica, e *ring.Entry) bool {
 // Not so while the ring has just begun, and what is below it is on its way.
 func (h *hub) startSync(r *replica) {
 	tip, lib := h.front(), h.lib()
-	if lowest := h.ring.Lowest(); lib < lowest && tip.Block.Num()-lowest > 2*linkBack {
+	if lowest := h.ring.Lowest(); tip != nil && lib < lowest && tip.Block.Num()-lowest > 2*linkBack {
 		lib = lowest + (tip.Block.Num()-lowest)/2
 	}
-	if lib <= r.floor {
+	if tip == nil || lib <= r.floor {
 		return // nothing final to sync to yet
 	}
 	h.setSyncing(r, true)
