@@ -97,12 +97,20 @@ func (h *hub) hungUp(p ring.Peer, replica string) {
 			return
 		}
 		last, suspects = e, append(suspects, e)
-		if h.aside.Accuse(id, e.Teller, now) {
-			news++
-		}
 	})
 	if last == nil {
 		return
+	}
+	if h.aside.Accuse(last.Block.ID, last.Teller, now) { // first: it tells who lies
+		news++
+	}
+	for _, e := range suspects {
+		if e.Held && h.aside.Full() {
+			continue // not in place of what it builds on
+		}
+		if h.aside.Accuse(e.Block.ID, e.Teller, now) {
+			news++
+		}
 	}
 	for _, e := range suspects {
 		if e.Teller == last.Teller {
@@ -190,7 +198,7 @@ func (h *hub) reviewAside(now time.Time) {
 	out := h.aside.Forget(func(id wire.ID) bool { return h.ring.Get(id) != nil })
 	h.aside.Due(now, h.others, h.built, func(id wire.ID) {
 		e := h.ring.Get(id)
-		e.Shown, out = false, true
+		e.Shown, out = time.Time{}, true
 		h.record(Record{Kind: Readmitted, Block: e.Block, Name: h.tellerName(e.Teller), Text: "nothing else has come: it is tried again"})
 	})
 	if out {

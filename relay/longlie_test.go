@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -83,4 +84,64 @@ func TestLongLieTakesNoTime(t *testing.T) {
 	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("2000 blocks of a lie took %s", took)
 	}
+}
+
+// An upstream tells more blocks in one go than can be on trial. Replicas, which hang up on
+// them, are back on the chain after a few connections, and the upstream is dropped. They
+// were given the first of the lies whenever they came, until the chain had outgrown those.
+func TestLongLieInOneGo(t *testing.T) {
+	for _, lies := range []int{100, 300, 3000} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTrial(t)
+			defer c.close()
+			known := map[wire.ID]bool{c.base.id: true}
+			r := c.replicas(c.base.id, "a", "b")
+			head, hung, came := c.base, 0, 0
+			look := func() { // as a nodeos does
+				for i, p := range r {
+					if slices.ContainsFunc(p.got(), func(id wire.ID) bool { return !known[id] }) {
+						hung++
+						hangUp([]*player{p})
+						r[i] = c.dial(p.name, c.base.id, head.id)
+					}
+				}
+			}
+			c.lie(c.base, lies)
+			look()
+			if c.evil.gone() == nil {
+				t.Errorf("the upstream that told %d lies is still connected", lies)
+			}
+			chain := []script{c.base}
+			for range 60 {
+				next := child(head.id, head.slot+1, "bpb", 1, 0)
+				known[next.id] = true
+				chain = c.honest(chain, 1, func(b script) { head = b })
+				if r[0].has(head.id) && r[1].has(head.id) {
+					came++
+				}
+				look()
+			}
+			if came < 50 {
+				t.Errorf("after %d lies replicas had %d of 60 blocks in time, and hung up %d times", lies, came, hung)
+			}
+		})
+	}
+}
+
+// A replica hangs up long after it was given a lie: there was much before it on its way. It
+// is given the lie once more, and hangs up at once: then that is set aside.
+func TestLieThatWasLongOnItsWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		r := c.replicas(c.base.id, "a")
+		lie := c.lie(c.base, 1)
+		time.Sleep(3 * time.Second) // fake time
+		hangUp(r)
+		r = c.replicas(c.base.id, "a")
+		expect(t, r, lie, true, "when it was not to blame")
+		hangUp(r)
+		r = c.replicas(c.base.id, "a")
+		expect(t, r, lie, false, "after it was set aside")
+	})
 }

@@ -69,7 +69,7 @@ func (h *hub) yield(e *ring.Entry) bool {
 // as well, if it is still there.
 func (h *hub) swap(e *ring.Entry, f *wire.Frame) {
 	h.ring.Replace(e, f)
-	e.Shown = false
+	e.Shown = time.Time{}
 	for _, r := range h.replicaSet {
 		e.Lacks(r.number)
 	}

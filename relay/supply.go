@@ -124,9 +124,13 @@ func (h *hub) giveLink(p *peer, e *ring.Entry) supplied {
 // had notes that the peer was given the block.
 func (h *hub) had(p *peer, e *ring.Entry) {
 	h.ring.Note(e, p.number)
-	if p.judge && !e.Shown && !e.Vouched {
-		e.Shown = true
-		h.aside.Show(e.Block.ID, time.Now())
+	if p.judge && !e.Vouched {
+		// Once more when a replica gets it later: nobody may have been able to set it
+		// aside the first time, among many, or when it was long on its way.
+		if now := time.Now(); now.Sub(e.Shown) > quarantine.Trial {
+			e.Shown = now
+			h.aside.Show(e.Block.ID, now)
+		}
 	}
 	p.best = max(p.best, e.Block.Num())
 }

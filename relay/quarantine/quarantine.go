@@ -25,8 +25,8 @@ const (
 	// what was queued before it.
 	Trial = 2 * time.Second
 	// Trials is how many blocks are remembered as on trial: what is given to
-	// a replica in one go may be long.
-	Trials = 128
+	// a replica in one go may be long, and a lie is known by its first block.
+	Trials = 4096
 	// Most bounds the blocks that are set aside or remembered as such.
 	Most = 64
 	// HangUps is how many replicas make a block a lie beyond doubt, when none
@@ -80,6 +80,9 @@ func New() *Quarantine {
 
 // Len returns how many blocks are set aside, not counting their descendants.
 func (q *Quarantine) Len() int { return q.held }
+
+// Full reports whether one more block would take the place of another.
+func (q *Quarantine) Full() bool { return len(q.cases) >= Most }
 
 // Known returns how many blocks are or have been set aside and are remembered.
 func (q *Quarantine) Known() int { return len(q.cases) }

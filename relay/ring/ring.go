@@ -9,7 +9,11 @@
 // starts no goroutine, and never chooses between forks: it keeps them all.
 package ring
 
-import "github.com/thinrelay/thinrelay/relay/wire"
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
 
 // Entry is one block in the ring. All fields but Block and Frame are its
 // owner's to write.
@@ -36,9 +40,10 @@ type Entry struct {
 	// second one has it, or a replica.
 	Teller  uint8
 	Vouched bool
-	// Shown: it has been given to a replica. Held: it, or an ancestor, is kept
-	// from those that lack it.
-	Shown, Held bool
+	// Shown is when it was given to a replica; zero: it is on trial when it next is.
+	Shown time.Time
+	// Held: it, or an ancestor, is kept from those that lack it.
+	Held bool
 	// Certified is the slot of the block that its newest certificate is about; 0: not
 	// known.
 	Certified wire.Slot
