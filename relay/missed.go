@@ -43,12 +43,11 @@ func (h *hub) recall(r *replica, head wire.ID, now time.Time) {
 	if r.asks.head = (wire.ID{}); h.hangsTogether(head) {
 		return
 	}
-	if last == nil || int64(head.Num())-int64(last.Block.Num()) > recallSpan {
+	if last == nil || int64(head.Num())-int64(last.Block.Num()) > recallSpan || last.Block.Num() < r.rootID.Num() {
 		r.asks.head = head // a relay that has just begun hears the chain only now
 		return
 	}
-	num := last.Block.Num()
-	if head.Num() <= num || num < r.rootID.Num() || !h.oursAbout(last.Block.Slot, now) {
+	if head.Num() <= last.Block.Num() || !h.oursAbout(last.Block.Slot, now) {
 		return
 	}
 	r.asks.last = now

@@ -229,3 +229,34 @@ func TestConnectionBreaksInTheRound(t *testing.T) {
 		})
 	}
 }
+
+// A relay that has just begun hears the chain block by block, and for a moment it ends near
+// the head of the replica, below that one's last irreversible block. It asks when it is there.
+func TestMissedBlocksWhileTheChainComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		chain := []script{child(genesis(100), (s.slot/12+1)*12-9, "bpb", 0, 0)}
+		for range 8 {
+			last := chain[len(chain)-1]
+			chain = append(chain, child(last.id, last.slot+1, "bpb", 0, 0))
+		}
+		tip := chain[8]
+		one := child(tip.id, tip.slot+1, "bpa", 0, 0)
+		up := s.accept(tip.id, tip.id)
+		time.Sleep(time.Until(one.slot.Time())) // fake time
+		a := s.dial("a", chain[6].id, one.id)
+		for _, b := range chain {
+			up.write(b.frame)
+			time.Sleep(100 * time.Millisecond) // fake time
+		}
+		if got := a.catchUps(); !slices.Equal(got, []wire.ID{chain[6].id}) && !slices.Equal(got, []wire.ID{tip.id}) {
+			t.Fatalf("asked for what follows %v, want the chain's end once", got)
+		}
+		a.write(one.frame)
+		settle()
+		if !up.has(one.id) {
+			t.Errorf("the last block of the round did not leave: refused %v", s.refused(one.id))
+		}
+	})
+}
