@@ -183,7 +183,7 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	if from > to {
 		return
 	}
-	u.ask(from, to, now)
+	u.ask(from, to, true, now)
 }
 
 // shared returns a height up to which the upstream's branch is surely the one here: its

@@ -44,8 +44,10 @@ type upPeer struct {
 	// owes: it has been asked for the blocks up to its head; until it is placed it
 	// owes them.
 	owes bool
-	// apart is the last block it sent that did not link to what is known here.
-	apart wire.ID
+	// apart is the last block it sent that did not link to what is known here. filling:
+	// the range asked for is what that lacks.
+	apart   wire.ID
+	filling bool
 }
 
 // upSink passes what upstreams say to the hub.
@@ -160,15 +162,15 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 	}
 	if from <= head.Num() {
 		u.owes = true
-		u.ask(from, head.Num(), time.Now())
+		u.ask(from, head.Num(), false, time.Now())
 	}
 }
 
 // ask asks for a range of blocks. A node serves one range at a time, and an older
 // one begins anew when it is asked again: the next is asked for when this one has
-// come, or nothing of it for a second.
-func (u *upPeer) ask(from, to uint32, now time.Time) {
-	u.asked, u.from, u.until = now, from, to
+// come, or nothing of it for a second. filling: it is for what u.apart lacks.
+func (u *upPeer) ask(from, to uint32, filling bool, now time.Time) {
+	u.asked, u.from, u.until, u.filling = now, from, to, filling
 	u.up.RequestRange(from, to)
 }
 
@@ -176,7 +178,9 @@ func (u *upPeer) ask(from, to uint32, now time.Time) {
 func (u *upPeer) served(num uint32, now time.Time) {
 	switch {
 	case num == u.until: // it has served all it has of that
-		u.asked, u.until, u.apart = time.Time{}, 0, wire.ID{}
+		if u.asked, u.until = (time.Time{}), 0; u.filling {
+			u.apart = wire.ID{}
+		}
 	case num >= u.from && num < u.until:
 		u.asked = now
 	}
