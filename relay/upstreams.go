@@ -19,10 +19,6 @@ const (
 	preload = 24
 	// placeLimit is how long a new upstream may take to send its head.
 	placeLimit = 1500 * time.Millisecond
-	// unheardFor is how long an upstream may say nothing while another one tells
-	// what the network produces, in slots: long enough for what comes a while later
-	// by another way, shorter than it takes to make a branch irreversible.
-	unheardFor = 3
 )
 
 // upPeer is the hub's view of an upstream.
@@ -34,6 +30,9 @@ type upPeer struct {
 	until uint32    // and its end; zero once it has come
 	heard time.Time // when it last said something
 	told  time.Time // when it last sent a block by others
+	last  wire.ID   // and which
+	// proved is when it last did that has stood the test: see prove.
+	proved time.Time
 	// lagging is since when it has been far behind; zero: it is not. See stuck.
 	lagging time.Time
 	slot    wire.Slot // the latest slot of a block it is known to have
@@ -195,6 +194,7 @@ func (h *hub) dun(now time.Time) {
 		} else if u.lagging.IsZero() {
 			u.lagging = now
 		}
+		h.prove(u, now)
 		if u.owes && !u.placed {
 			h.locateUp(u)
 		}
@@ -230,7 +230,7 @@ func (h *hub) upstreamFrame(u *upPeer, e *event) {
 func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	u.served(e.block.Num(), e.at)
 	if !h.sched.IsOurs(e.block.Producer) {
-		u.told = e.at
+		u.told, u.last = e.at, e.block.ID
 	}
 	u.slot = max(u.slot, e.block.Slot)
 	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
@@ -329,25 +329,6 @@ func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
 	}
 	a := h.ring.Ancestor(e, u.final.Num())
 	return a != nil && a.Block.ID != u.final
-}
-
-// unheard reports whether an upstream has fallen silent while another one goes
-// on telling of the network: a line that is broken one way. What it has by now
-// nobody knows, and a branch of ours that it gets may be one that it has dropped.
-// Where others vote each slot, only silence is silent; elsewhere an upstream has
-// nothing to say while our round runs, and one that lies must not speak for it.
-func (h *hub) unheard(u *upPeer) bool {
-	now, limit := time.Now(), unheardFor*h.cfg.SlotLength
-	tip := h.ring.Tip()
-	if now.Sub(u.heard) < limit || !u.up.Votes() || tip == nil || !tip.Block.Savanna() || now.Sub(h.votes.heard) > votesFor*h.cfg.SlotLength {
-		return false
-	}
-	for _, other := range h.upSet {
-		if other.told.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
-			return true
-		}
-	}
-	return false
 }
 
 // sendable reports whether every block of the list may go to the upstream, and
