@@ -88,7 +88,9 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 		h.votes.again(f, id, from.teller)
 		return
 	}
-	h.votes.heard = time.Now()
+	if h.votes.heard = time.Now(); h.mode() == director.Passive {
+		h.checkMode(h.votes.heard) // the gate closes before the first one has passed it
+	}
 	h.votes.remember(keptVote{frame: f.Retain(), vote: id, teller: from.teller, given: h.votes.heard})
 	for _, r := range h.replicaSet {
 		if h.hearsVotes(r) {
