@@ -159,7 +159,7 @@ func (h *hub) others(t quarantine.Teller) bool {
 }
 
 // stuck reports whether an upstream is connected and no more: it has told nothing, and
-// been far behind, for long. What it would have to bear out would never be credible, so
+// been far behind, or so far ahead as nothing here is, for long. What it would have to bear out would never be credible, so
 // that no schedule were learned and no mark moved ahead of time. One that is silent
 // because the network stands still is not behind, and lies of another one do not make it so
 // for long: replicas hang up on them.

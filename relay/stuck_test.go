@@ -37,6 +37,22 @@ func TestStuckUpstreamAndTheSchedule(t *testing.T) {
 	})
 }
 
+// Nor does one that claims to be far ahead, and tells nothing of it.
+func TestBoastingUpstreamAndTheSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		c.replicas(c.base.id, "a")
+		boast := greeting("evil", c.evil.id, c.base.id, genesis(1<<31))
+		boast.Generation = 2
+		c.evil.send(&boast)
+		c.follow(c.base, 220)
+		if s, _ := c.node.Status(t.Context()); s.NextRound.IsZero() && !s.InRound {
+			t.Errorf("after six rounds of each producer it is not known when ours is next")
+		}
+	})
+}
+
 // Nor does it keep a replica from being asked for what it signed unheard.
 func TestStuckUpstreamAndMissedBlocks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -33,7 +33,8 @@ type upPeer struct {
 	last  wire.ID   // and which
 	// proved is when it last did that has stood the test: see prove.
 	proved time.Time
-	// lagging is since when it has been far behind; zero: it is not. See stuck.
+	// lagging is since when it has been far behind, or says that it is far ahead; zero:
+	// it is not. See stuck.
 	lagging time.Time
 	slot    wire.Slot // the latest slot of a block it is known to have
 	final   wire.ID   // the highest block that is irreversible there, by the headers of its blocks (Savanna); zero: not known
@@ -189,7 +190,7 @@ func (u *upPeer) served(num uint32, now time.Time) {
 // their heads. Until that has come, what we build on may be a branch they have left.
 func (h *hub) dun(now time.Time) {
 	for _, u := range h.upSet {
-		if now.Sub(u.told) < strandedFor*h.cfg.SlotLength || !h.lags(u) {
+		if now.Sub(u.told) < strandedFor*h.cfg.SlotLength || !h.lags(u) && !h.boasts(u) {
 			u.lagging = time.Time{}
 		} else if u.lagging.IsZero() {
 			u.lagging = now
@@ -272,6 +273,12 @@ func (h *hub) finalize(u *upPeer, e *ring.Entry) {
 func (h *hub) lags(u *upPeer) bool {
 	tip := h.front()
 	return tip != nil && u.below(tip.Block.Num())
+}
+
+// boasts reports whether the upstream says that it is far ahead of the chain.
+func (h *hub) boasts(u *upPeer) bool {
+	tip := h.front()
+	return tip != nil && int64(max(u.up.Height(), u.up.Head().Num()))-int64(tip.Block.Num()) > laggard
 }
 
 // below reports whether the upstream is too far below the height to be fed from there.
