@@ -73,6 +73,7 @@ func (h *hub) believe(e *ring.Entry) bool {
 	if e.Vouched = true; e.Public {
 		h.learn(e)
 	}
+	h.known = max(h.known, e.Block.Num())
 	if !h.aside.Release(e.Block.ID) {
 		return false
 	}
@@ -221,6 +222,22 @@ func (h *hub) built(id wire.ID) (found bool) {
 // comes from here, and a mark moved to it bars its height for our own blocks.
 func (h *hub) credible(e *ring.Entry) bool {
 	return e.Vouched || e.Emitted || len(e.Origins) != 0
+}
+
+// crowdsOut reports whether a block of an upstream is so far above what anybody else has
+// that the ring, which the lowest heights leave first, would soon hold nothing but what
+// that one alone tells: the chain as another one tells it, in the ring still, would be gone.
+func (h *hub) crowdsOut(b wire.Block, from *peer) bool {
+	half := uint32(h.cfg.RingBlocks) / 2
+	if from.teller == 0 || b.Num() <= half || b.Num()-half <= h.known {
+		return false
+	}
+	for _, u := range h.upSet {
+		if at := u.up.Height(); u.teller != from.teller && at >= h.ring.Lowest() && at < b.Num()-half && h.ring.Tip() != nil && !h.stuck(u) {
+			return true
+		}
+	}
+	return false
 }
 
 // believable returns e or its nearest ancestor to build on: credible, or from the

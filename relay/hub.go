@@ -74,6 +74,7 @@ type hub struct {
 	headID  wire.ID // see head
 	seq     uint64  // ordinal of the last block that became known
 	marked  bool    // a state has been applied
+	known   uint32  // the highest block that was credible
 
 	replicas   map[*downstream.Replica]*replica
 	replicaSet []*replica

@@ -47,21 +47,31 @@ func (c *trial) lie(prev script, n int) script {
 	return prev
 }
 
-// An upstream goes on with a lie that was set aside, for longer than the ring is: the chain
-// and the lie's first block fall out of it. That was a nil pointer. After a while the
-// replica has the chain of the other one.
+// An upstream goes on with a lie that was set aside, for longer than the ring is. The
+// replica has the chain of the other one, which stays in the ring. Where there is no other
+// one the chain and the lie's first block fall out of it: that was a nil pointer.
 func TestLieLongerThanTheRing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := newTrial(t, func(cfg *relay.Config) { cfg.RingBlocks = 64 })
-		defer c.close()
-		a := c.replicas(c.base.id, "a")
-		lie := c.lie(c.base, 1)
-		hangUp(a)
-		a = c.replicas(c.base.id, "a")
-		c.lie(lie, 100)
-		chain := c.honest([]script{c.base}, 60, func(script) {})
-		expect(t, a, chain[60], true, "half a minute later")
-	})
+	for _, alone := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newTrial(t, func(cfg *relay.Config) { cfg.RingBlocks = 64 })
+			defer c.close()
+			if alone {
+				c.up.close()
+				settle()
+			}
+			a := c.replicas(c.base.id, "a")
+			lie := c.lie(c.base, 1)
+			hangUp(a)
+			a = c.replicas(c.base.id, "a")
+			lie = c.lie(lie, 100)
+			expect(t, a, lie, false, "after it was set aside")
+			if alone {
+				return
+			}
+			chain := c.honest([]script{c.base}, 1, func(script) {})
+			expect(t, a, chain[1], true, "the chain goes on")
+		})
+	}
 }
 
 // An upstream goes on with a lie that was set aside. Each block of it took as long as the
@@ -90,7 +100,7 @@ func TestLongLieTakesNoTime(t *testing.T) {
 // them, are back on the chain after a few connections, and the upstream is dropped. They
 // were given the first of the lies whenever they came, until the chain had outgrown those.
 func TestLongLieInOneGo(t *testing.T) {
-	for _, lies := range []int{100, 300, 3000} {
+	for _, lies := range []int{100, 300, 3000, 5000} {
 		synctest.Test(t, func(t *testing.T) {
 			c := newTrial(t)
 			defer c.close()

@@ -26,6 +26,9 @@ func (h *hub) keep(b wire.Block, f *wire.Frame) *ring.Entry {
 // onNetworkBlock takes a block that the network has: from an upstream, or,
 // while following, from the leader. from is the peer it came from.
 func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entry {
+	if from != nil && h.crowdsOut(b, from) {
+		return nil
+	}
 	e := h.keep(b, f)
 	if e == nil {
 		return nil
