@@ -31,7 +31,8 @@ type affliction struct {
 // afflictionEvery is how often that file is looked at.
 const afflictionEvery = 20 * time.Millisecond
 
-// afflicted puts a disk that can fail behind the store, and follows the file.
+// afflicted puts a disk that can fail behind the store, and follows the file. What comes of
+// it is written down beside that file.
 func afflicted(cfg Config, p parts) parts {
 	path := os.Getenv("THINRELAY_AFFLICTION")
 	if path == "" {
@@ -45,7 +46,10 @@ func afflicted(cfg Config, p parts) parts {
 		if err != nil {
 			return nil, err
 		}
-		faults.Backend, medium.Backend = medium.Backend, faults
+		faults.Backend = medium.Backend
+		if medium.Backend, err = newSufferer(faults, path+".felt"); err != nil {
+			return nil, err
+		}
 		return storage.New(medium, cfg.Node, storage.Config{Logger: log.Named("storage")})
 	}
 	return p

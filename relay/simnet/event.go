@@ -55,12 +55,13 @@ const (
 	Killed                       // it was killed
 	Frozen                       // it was stopped as by SIGSTOP
 	Thawed                       // it goes on
+	Voted                        // a finalizer of this node votes for the block
 )
 
 var eventNames = [...]string{
 	"round", "received", "duplicate", "unlinkable", "invalid", "ignored", "applied", "switched", "produced",
 	"paused", "resumed", "connected", "refused", "go_away", "silent", "sync stalled", "started", "killed",
-	"frozen", "thawed",
+	"frozen", "thawed", "voted",
 }
 
 // String is the kind in a word.

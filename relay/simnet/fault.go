@@ -17,6 +17,7 @@ type faults struct {
 	lagged     []laggedBlock
 	overdue    bool // a lagged block is being taken up
 	stall      bool // accepts sync requests and does not serve them
+	stalled    int  // requests that were not served so
 }
 
 type laggedBlock struct {
@@ -45,7 +46,12 @@ func (f *faults) delay(n *Node, p *peer, payload []byte) bool {
 	return true
 }
 
-func (f *faults) serveStall() bool { return f.stall }
+func (f *faults) serveStall() bool {
+	if f.stall {
+		f.stalled++
+	}
+	return f.stall
+}
 
 // startRound picks an older parent for the first block of a round if a
 // micro-fork was asked for.
@@ -148,16 +154,19 @@ const (
 	LieGarbage              // a block frame that is no block
 )
 
-// Lie sends one lie to every outside peer that gets live traffic.
-func (n *Node) Lie(kind Lie) {
+// Lie sends one lie to every outside peer that gets live traffic, and returns how many
+// those are.
+func (n *Node) Lie(kind Lie) (told int) {
 	n.do(func() {
 		frame := n.lie(kind)
 		for _, p := range n.peers {
 			if !p.inside && p.current() && frame != nil {
 				p.link.send(laneGeneral, frame)
+				told++
 			}
 		}
 	})
+	return told
 }
 
 func (n *Node) lie(kind Lie) []byte {

@@ -356,6 +356,7 @@ type View struct {
 	Paused               string // why it does not produce; empty: it does, or it is not its turn
 	Pool                 int
 	Syncing              bool
+	Stalled              int // sync requests that it did not serve, for StallSync
 }
 
 // View looks at the node. It reports false if the node has ended.
@@ -364,6 +365,7 @@ func (n *Node) View() (v View, ok bool) {
 		v = View{
 			Head: n.head.Block, ForkHead: n.db.best.Block, Root: n.db.root.Block, Peers: len(n.peers),
 			Paused: n.prod.paused, Pool: len(n.pool.order), Syncing: n.sync.state == libCatchup,
+			Stalled: n.faults.stalled,
 		}
 		for _, p := range n.peers {
 			if p.connected {

@@ -63,6 +63,7 @@ func (n *Node) castVotes(e *entry) {
 		if !ok {
 			continue
 		}
+		n.tell(Event{Kind: Voted, Block: e.Block})
 		f := &n.chain.finalizers[v.index]
 		n.count(nil, e, v.index, wire.Vote{Block: e.ID, Strong: strong, Key: f.key, Sig: f.sign(e.ID, strong)})
 	}

@@ -13,7 +13,9 @@ type kind struct {
 	name string
 	// inRound: it begins in a round of ours, where it hurts.
 	inRound bool
-	prepare func(*chaos, *rand.Rand) *fault
+	// inTheirs: it begins in a round of the network, where others' blocks are under way.
+	inTheirs bool
+	prepare  func(*chaos, *rand.Rand) *fault
 }
 
 // fault is a fault that is about to be.
@@ -23,6 +25,9 @@ type fault struct {
 	lasts time.Duration
 	begin func()
 	heal  func() // nil: nothing is to be healed
+	// struck reports, once it is healed (or the wave is over, where nothing is to be), whether
+	// it had an effect, by what it was done to: a relay that is down has no disk that fails.
+	struck func() bool
 }
 
 // kinds are all kinds of fault.

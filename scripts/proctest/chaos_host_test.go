@@ -1,15 +1,19 @@
 package proctest_test
 
 import (
+	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -17,11 +21,12 @@ import (
 	"github.com/thinrelay/thinrelay/cluster/transport"
 )
 
-// hostKinds happen to a relay's host: its disk, its clock, its files.
+// hostKinds happen to a relay's host: its disk, its clock, its files. Disks are written to in
+// our rounds, and hardly else.
 var hostKinds = []kind{
-	{name: "disk-full", prepare: (*chaos).diskFull},
-	{name: "disk-stall", prepare: (*chaos).diskStalls},
-	{name: "disk-eio", prepare: (*chaos).diskFails},
+	{name: "disk-full", inRound: true, prepare: (*chaos).diskFull},
+	{name: "disk-stall", inRound: true, prepare: (*chaos).diskStalls},
+	{name: "disk-eio", inRound: true, prepare: (*chaos).diskFails},
 	{name: "clock-step", prepare: (*chaos).clockSteps},
 	{name: "certificate", prepare: (*chaos).certificateEnds},
 	{name: "wiped", prepare: (*chaos).wiped},
@@ -78,8 +83,40 @@ func (c *chaos) smite(name string) error {
 	return os.Rename(path+".new", path)
 }
 
+// felt are the lines that the store of a relay has written on what it felt of its disk
+// (cmd/relayd/sufferer_chaos.go), from the one with that number on.
+func (c *chaos) felt(name string, from int) []string {
+	b, err := os.ReadFile(filepath.Join(c.dirs[name], "affliction.felt"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.t.Fatal(err)
+	}
+	lines := strings.SplitAfter(string(b), "\n") // after the last one there is an empty one
+	return lines[min(from, len(lines)-1) : len(lines)-1]
+}
+
+// feels reports whether, since it was asked for, the store of a relay has felt something of
+// its disk.
+func (c *chaos) feels(name string, is func(line string) bool) func() bool {
+	from := len(c.felt(name, 0))
+	return func() bool { return slices.ContainsFunc(c.felt(name, from), is) }
+}
+
+// failed says that a write has failed with an error.
+func failed(err error) func(string) bool {
+	return func(line string) bool { return line == "failed "+err.Error()+"\n" }
+}
+
+// slow says that a write takes so long; what is written down is 50 ms, 100 ms, and so on.
+func slow(by time.Duration) func(string) bool {
+	return func(line string) bool {
+		took, ok := strings.CutPrefix(line, "slow ")
+		d, err := time.ParseDuration(strings.TrimSpace(took))
+		return ok && err == nil && 2*d > by
+	}
+}
+
 // afflicted is a fault that changes what is wrong with a host, and takes it back.
-func (c *chaos) afflicted(name, what, lock string, lasts time.Duration, begin, heal func(*affliction)) *fault {
+func (c *chaos) afflicted(name, what, lock string, lasts time.Duration, begin, heal func(*affliction), struck func() bool) *fault {
 	apply := func(f func(*affliction)) func() {
 		return func() {
 			if a := *c.afflict[name]; a.Error != "" || a.StallMS != 0 {
@@ -91,7 +128,7 @@ func (c *chaos) afflicted(name, what, lock string, lasts time.Duration, begin, h
 			}
 		}
 	}
-	return &fault{what: what, locks: []string{lock + " " + name}, lasts: lasts, begin: apply(begin), heal: apply(heal)}
+	return &fault{what: what, locks: []string{lock + " " + name}, lasts: lasts, begin: apply(begin), heal: apply(heal), struck: struck}
 }
 
 // diskFull fills the disk. Bolt reuses pages of its own, so the store is told, too.
@@ -99,7 +136,7 @@ func (c *chaos) diskFull(r *rand.Rand) *fault {
 	name := c.someRelay(r)
 	filler := filepath.Join(c.relays[name].data(), "filler")
 	f := c.afflicted(name, name+c.part(name), "disk", lasting(r, 500*time.Millisecond, 15*time.Second),
-		func(a *affliction) { a.Error = "ENOSPC" }, func(a *affliction) { a.Error = "" })
+		func(a *affliction) { a.Error = "ENOSPC" }, func(a *affliction) { a.Error = "" }, c.feels(name, failed(syscall.ENOSPC)))
 	if !c.mounted {
 		return f
 	}
@@ -123,22 +160,25 @@ func (c *chaos) diskFull(r *rand.Rand) *fault {
 func (c *chaos) diskStalls(r *rand.Rand) *fault {
 	name, by := c.someRelay(r), lasting(r, 50*time.Millisecond, 8*time.Second)
 	return c.afflicted(name, fmt.Sprintf("%s%s by %s", name, c.part(name), by.Round(10*time.Millisecond)), "disk", lasting(r, time.Second, 10*time.Second),
-		func(a *affliction) { a.StallMS = by.Milliseconds() }, func(a *affliction) { a.StallMS = 0 })
+		func(a *affliction) { a.StallMS = by.Milliseconds() }, func(a *affliction) { a.StallMS = 0 }, c.feels(name, slow(by)))
 }
 
 // diskFails makes each write fail; the relay ends, and is started again and again.
 func (c *chaos) diskFails(r *rand.Rand) *fault {
 	name := c.someRelay(r)
 	return c.afflicted(name, name+c.part(name), "disk", lasting(r, 500*time.Millisecond, 10*time.Second),
-		func(a *affliction) { a.Error = "EIO" }, func(a *affliction) { a.Error = "" })
+		func(a *affliction) { a.Error = "EIO" }, func(a *affliction) { a.Error = "" }, c.feels(name, failed(syscall.EIO)))
 }
 
 // clockSteps puts the wall clock of a host off, and back.
 func (c *chaos) clockSteps(r *rand.Rand) *fault {
 	name := c.someRelay(r)
-	step := time.Duration(r.Int64N(int64(10*time.Second))) - 5*time.Second
+	step := 250*time.Millisecond + time.Duration(r.Int64N(int64(4750*time.Millisecond)))
+	if r.IntN(2) == 0 {
+		step = -step
+	}
 	return c.afflicted(name, fmt.Sprintf("%s%s by %+.2fs", name, c.part(name), step.Seconds()), "clock", lasting(r, time.Second, 15*time.Second),
-		func(a *affliction) { a.ClockMS = step.Milliseconds() }, func(a *affliction) { a.ClockMS = 0 })
+		func(a *affliction) { a.ClockMS = step.Milliseconds() }, func(a *affliction) { a.ClockMS = 0 }, c.watch.clocks.tells(name, step))
 }
 
 // certify gives a relay a new certificate.
@@ -159,18 +199,48 @@ func (c *chaos) certify(name string, life time.Duration) {
 // connections when it has ended, and renews it.
 func (c *chaos) certificateEnds(r *rand.Rand) *fault {
 	name := c.someRelay(r)
-	life, after := 2*time.Second, lasting(r, time.Second, 10*time.Second)
+	life, after := 3*time.Second, lasting(r, time.Second, 10*time.Second)
 	i := &impairment{share: 1, mode: reset}
 	ways := both(name, without(relayNames, name))
+	var ended atomic.Bool
 	return &fault{
 		what: fmt.Sprintf("of %s%s ends after %s", name, c.part(name), life), locks: []string{"certificate " + name}, lasts: life + after,
 		begin: func() {
 			c.certify(name, life)
+			for _, in := range []time.Duration{1100 * time.Millisecond, 1700 * time.Millisecond} {
+				c.at(in, func() { go c.shows(name) }) // a relay looks at the files when it is called, or every ten seconds
+			}
 			c.at(life, func() { c.fabric.worsen(i, ways...) })
 			c.at(life+500*time.Millisecond, func() { c.fabric.improve(i, ways...) })
+			c.at(life+700*time.Millisecond, func() {
+				go func() { ended.Store(c.shows(name).Before(time.Now())) }()
+			})
 		},
-		heal: func() { c.certify(name, 0) },
+		heal:   func() { c.certify(name, 0) },
+		struck: func() bool { return i.felt.Load() > 0 && ended.Load() },
 	}
+}
+
+// shows is when the certificate ends that a relay shows to who calls it; far in the future
+// when it does not answer.
+func (c *chaos) shows(name string) time.Time {
+	until := time.Now().AddDate(1000, 0, 0)
+	d := tls.Dialer{
+		NetDialer: &net.Dialer{Timeout: time.Second},
+		Config: &tls.Config{
+			InsecureSkipVerify: true, NextProtos: []string{transport.ProtoLink},
+			VerifyConnection: func(s tls.ConnectionState) error {
+				until = s.PeerCertificates[0].NotAfter
+				return errors.New("that is all we want to know")
+			},
+		},
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if conn, err := d.DialContext(ctx, "tcp", c.cluster[name]); err == nil {
+		conn.Close()
+	}
+	return until
 }
 
 // identity is what one fault of a wave has: whose log is lost may not be two of three.

@@ -30,10 +30,7 @@ func TestChaosMutants(t *testing.T) {
 		t.Run(m.Name, func(t *testing.T) {
 			c := newChaos(t, buildAfflicted(t, m.overlay(t)), *chaosSeed, true)
 			c.run(*chaosFaults)
-			faults := 0
-			for _, k := range c.kinds {
-				faults += k.n
-			}
+			faults := c.struck
 			row := fmt.Sprintf("| %s | %s | not within %d faults |", m.Name, m.Breaks, faults)
 			if what := c.watch.first; what != "" {
 				caught++

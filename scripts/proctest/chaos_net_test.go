@@ -49,7 +49,7 @@ func (c *chaos) someWays(r *rand.Rand) (string, []way) {
 	a := c.someRelay(r)
 	switch r.IntN(5) {
 	case 0, 1:
-		b := oneOf(r, without(parties(), a))
+		b := oneOf(r, c.known(a))
 		return a + " and " + b, both(a, []string{b})
 	case 2:
 		return a + " and the other relays", both(a, without(relayNames, a))
@@ -60,16 +60,29 @@ func (c *chaos) someWays(r *rand.Rand) (string, []way) {
 	}
 }
 
+// known are the parties that a relay has to do with: each replica dials two relays.
+func (c *chaos) known(relay string) []string {
+	list := without(parties(), relay)
+	for i, name := range replicaNames {
+		if at := slices.Index(relayNames, relay); at != i && at != (i+1)%len(relayNames) {
+			list = without(list, name)
+		}
+	}
+	return list
+}
+
 func without(list []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(list), func(s string) bool { return s == name })
 }
 
 // severed cuts ways.
 func (c *chaos) severed(what string, ways []way, r *rand.Rand) *fault {
+	before := c.fabric.stops(ways...)
 	return &fault{
 		what: what, lasts: lasting(r, 300*time.Millisecond, 20*time.Second),
-		begin: func() { c.fabric.sever(ways...) },
-		heal:  func() { c.fabric.mend(c.t, ways...) },
+		begin:  func() { c.fabric.sever(ways...) },
+		heal:   func() { c.fabric.mend(c.t, ways...) },
+		struck: func() bool { return c.fabric.stops(ways...) > before },
 	}
 }
 
@@ -79,8 +92,9 @@ func (c *chaos) worse(i *impairment, what string, r *rand.Rand) *fault {
 	i.seed = r.Uint64()
 	return &fault{
 		what: what + " " + between, lasts: lasting(r, time.Second, 15*time.Second),
-		begin: func() { c.fabric.worsen(i, ways...) },
-		heal:  func() { c.fabric.improve(i, ways...) },
+		begin:  func() { c.fabric.worsen(i, ways...) },
+		heal:   func() { c.fabric.improve(i, ways...) },
+		struck: func() bool { return i.felt.Load() > 0 },
 	}
 }
 

@@ -21,7 +21,7 @@ var nodeosKinds = []kind{
 	{name: "all-upstreams", prepare: func(c *chaos, r *rand.Rand) *fault {
 		return c.upstreamsGone(lasting(r, time.Second, 10*time.Second), 0, 1)
 	}},
-	{name: "lag", prepare: (*chaos).upstreamLags},
+	{name: "lag", inTheirs: true, prepare: (*chaos).upstreamLags},
 	{name: "lie", prepare: (*chaos).upstreamLies},
 	{name: "stall-sync", prepare: (*chaos).upstreamStalls},
 	{name: "fork", prepare: (*chaos).forked},
@@ -73,8 +73,14 @@ func (c *chaos) replicaRestarted(r *rand.Rand) *fault {
 	}
 	return &fault{
 		what: name, locks: []string{"replica " + name}, lasts: lasting(r, 100*time.Millisecond, 5*time.Second),
-		begin: replica.Kill, heal: func() { c.revive(replica) },
+		begin: replica.Kill, heal: func() { c.revive(replica) }, struck: another(replica),
 	}
+}
+
+// another remembers the process of a replica; it reports whether that runs no more.
+func another(r *simnet.Replica) func() bool {
+	was := r.Node()
+	return func() bool { return was != nil && r.Node() != was }
 }
 
 // replicaPaused is SIGSTOP of a replica: what it had begun it sends when it goes on.
@@ -83,13 +89,15 @@ func (c *chaos) replicaPaused(r *rand.Rand) *fault {
 	if replica == nil {
 		return nil
 	}
+	ended := another(replica)
 	return &fault{
 		what: name, locks: []string{"replica " + name}, lasts: lasting(r, 100*time.Millisecond, 20*time.Second),
-		begin: replica.Freeze, heal: replica.Thaw,
+		begin: replica.Freeze, heal: replica.Thaw, struck: func() bool { return !ended() },
 	}
 }
 
-// replicaUngated puts a replica that produces without votes in a replica's place.
+// replicaUngated puts a replica that produces without votes in a replica's place. It has
+// struck when that signs for a slot that another one signs for, too.
 func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 	name, replica := c.someReplica(r)
 	if replica == nil {
@@ -99,27 +107,36 @@ func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 		what: name, locks: []string{"replica " + name}, lasts: lasting(r, 5*time.Second, 20*time.Second),
 		begin: func() {
 			replica.Kill()
+			c.watch.signs.begin(name)
 			c.revive(c.unruly[name])
 		},
 		heal: func() {
 			c.unruly[name].Kill()
 			c.revive(replica)
 		},
+		struck: func() bool { return c.watch.signs.seen(name) },
 	}
 }
 
-// twoFinalizers starts a second host with our finalizer's key.
+// twoFinalizers starts a second host with our finalizer's key. It has struck when both have
+// voted in one slot.
 func (c *chaos) twoFinalizers(r *rand.Rand) *fault {
 	return &fault{
 		what: "fin-2 beside fin-1", locks: []string{"fin-2"}, lasts: lasting(r, 3*time.Second, 20*time.Second),
-		begin: func() { c.revive(c.fin2) }, heal: c.fin2.Kill,
+		begin: func() {
+			c.watch.votes.begin("fin-2")
+			c.revive(c.fin2)
+		},
+		heal: c.fin2.Kill, struck: func() bool { return c.watch.votes.seen("fin-2") },
 	}
 }
 
 // upstreamsGone kills upstreams, and starts them again.
 func (c *chaos) upstreamsGone(lasts time.Duration, which ...int) *fault {
+	var was []*simnet.Node
 	f := &fault{lasts: lasts}
 	for _, i := range which {
+		was = append(was, c.net.Upstream(i))
 		f.what += " " + upstreamNames[i]
 		f.locks = append(f.locks, "upstream "+upstreamNames[i])
 	}
@@ -136,6 +153,14 @@ func (c *chaos) upstreamsGone(lasts time.Duration, which ...int) *fault {
 			}
 		}
 	}
+	f.struck = func() bool {
+		for k, i := range which {
+			if _, runs := was[k].View(); runs || c.net.Upstream(i) == was[k] {
+				return false
+			}
+		}
+		return true
+	}
 	return f
 }
 
@@ -145,8 +170,12 @@ func (c *chaos) upstreamLags(r *rand.Rand) *fault {
 	up := c.net.Upstream(i)
 	return &fault{
 		what: fmt.Sprintf("%s by %s", upstreamNames[i], by.Round(10*time.Millisecond)), locks: []string{"upstream " + upstreamNames[i]},
-		lasts: lasting(r, 2*time.Second, 15*time.Second),
-		begin: func() { up.Lag(by) }, heal: func() { up.Lag(0) },
+		lasts: max(lasting(r, 2*time.Second, 15*time.Second), by+time.Second),
+		begin: func() {
+			c.watch.lags.begin(upstreamNames[i], by)
+			up.Lag(by)
+		},
+		heal: func() { up.Lag(0) }, struck: func() bool { return c.watch.lags.seen(upstreamNames[i]) },
 	}
 }
 
@@ -157,27 +186,51 @@ func (c *chaos) upstreamLies(r *rand.Rand) *fault {
 	lie := simnet.Lie(r.IntN(4))
 	word := []string{"a block with a bad signature", "a block by somebody else", "a vote with a bad signature", "garbage for a block"}[lie]
 	times := 1 + r.IntN(4)
+	told := 0
 	f := &fault{
 		what: fmt.Sprintf("%s sends %d times %s", upstreamNames[i], times, word), locks: []string{"upstream " + upstreamNames[i]},
-		lasts: 3 * time.Second, heal: func() {},
+		lasts: 3 * time.Second, heal: func() {}, struck: func() bool { return told > 0 },
 	}
 	f.begin = func() {
 		for n := range times {
-			c.at(time.Duration(n)*600*time.Millisecond, func() { up.Lie(lie) })
+			c.at(time.Duration(n)*600*time.Millisecond, func() { told += up.Lie(lie) })
 		}
 	}
 	return f
 }
 
-// upstreamStalls makes an upstream accept sync requests and not serve them.
+// upstreamStalls makes an upstream accept sync requests and not serve them, while a replica
+// comes back that lacks all but the first blocks of the chain, which no relay has kept.
 func (c *chaos) upstreamStalls(r *rand.Rand) *fault {
 	i := r.IntN(len(upstreamNames))
+	_, s := c.leads()
+	name := oneOf(r, without(replicaNames, s.Active))
+	replica := c.replicas[name]
+	if !replica.Alive() {
+		return nil
+	}
 	up := c.net.Upstream(i)
+	before, _ := up.View()
 	return &fault{
-		what: upstreamNames[i], locks: []string{"upstream " + upstreamNames[i]}, lasts: lasting(r, 2*time.Second, 15*time.Second),
-		begin: func() { up.StallSync(true) }, heal: func() { up.StallSync(false) },
+		what: upstreamNames[i] + ", and " + name + " is far behind", lasts: lasting(r, 2*time.Second, 15*time.Second),
+		locks: []string{"upstream " + upstreamNames[i], "replica " + name},
+		begin: func() {
+			up.StallSync(true)
+			replica.Kill()
+			if err := replica.StartBehind(historyOfRelays); err != nil {
+				c.t.Fatal(err)
+			}
+		},
+		heal: func() { up.StallSync(false) },
+		struck: func() bool {
+			v, ok := up.View()
+			return ok && v.Stalled > before.Stalled
+		},
 	}
 }
+
+// historyOfRelays is how many blocks of the chain are older than any that a relay has heard.
+const historyOfRelays = 20
 
 // beforeOurs is how long it is until some slots before our next round.
 func (c *chaos) beforeOurs(slots int) time.Duration {
@@ -197,9 +250,13 @@ func (c *chaos) forked(r *rand.Rand) *fault {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	before, slot := c.watch.twins.Load(), c.net.Chain.Clock.Length
+	in := c.beforeOurs(slots) - slot/4 // the last block but so many is out by then
 	return &fault{
-		what: fmt.Sprintf("two blocks for each of the last %d slots before our round", slots), locks: []string{"bpb"}, lasts: c.beforeOurs(slots),
-		begin: func() {}, heal: func() { bpb.Equivocate(slots) },
+		what: fmt.Sprintf("two blocks for each of the last %d slots before our round", slots), locks: []string{"bpb"},
+		lasts: in + time.Duration(slots+1)*slot,
+		begin: func() { c.at(in, func() { bpb.Equivocate(slots) }) }, heal: func() { bpb.Equivocate(0) },
+		struck: func() bool { return c.watch.twins.Load() > before },
 	}
 }
 
@@ -210,8 +267,12 @@ func (c *chaos) microforked(r *rand.Rand) *fault {
 	if err != nil {
 		c.t.Fatal(err)
 	}
+	before := c.watch.leftOut.Load()
+	_, end := c.round(time.Now())
 	return &fault{
 		what: fmt.Sprintf("of the last %d blocks of our next round", blocks), locks: []string{"bpb"},
-		begin: func() { bpb.Microfork(blocks) },
+		lasts: time.Until(end) + 2*c.net.Chain.Clock.Length, // its first block is out by then
+		begin: func() { bpb.Microfork(blocks) }, heal: func() { bpb.Microfork(0) },
+		struck: func() bool { return c.watch.leftOut.Load() > before },
 	}
 }

@@ -42,8 +42,14 @@ func (c *chaos) killed(name string, r *rand.Rand) *fault {
 			c.down[name]++
 			c.relays[name].kill()
 		},
-		heal: func() { c.up(name) },
+		heal: func() { c.up(name) }, struck: c.ends(name),
 	}
+}
+
+// ends remembers the process of a relay; it reports whether that runs no more.
+func (c *chaos) ends(name string) func() bool {
+	was := c.relays[name].pid()
+	return func() bool { return was != 0 && c.relays[name].pid() != was }
 }
 
 // up lets a relay run that a fault kept down.
@@ -75,6 +81,7 @@ func (c *chaos) terminated(r *rand.Rand) *fault {
 			}
 			c.up(name)
 		},
+		struck: c.ends(name),
 	}
 }
 
@@ -87,10 +94,15 @@ func (c *chaos) stopped(name string, lasts time.Duration) *fault {
 	if name == "" || c.relays[name].pid() == 0 {
 		return nil
 	}
+	ended, stands := c.ends(name), false
 	return &fault{
 		what: name + c.part(name), locks: []string{"process " + name}, lasts: lasts,
-		begin: func() { c.relays[name].signal(syscall.SIGSTOP) },
-		heal:  func() { c.relays[name].signal(syscall.SIGCONT) },
+		begin: func() {
+			c.relays[name].signal(syscall.SIGSTOP)
+			stands = within(time.Second, func() bool { return stopped(c.relays[name].pid()) })
+		},
+		heal:   func() { c.relays[name].signal(syscall.SIGCONT) },
+		struck: func() bool { return stands && !ended() },
 	}
 }
 
@@ -100,9 +112,19 @@ func (c *chaos) steppedDown(*rand.Rand) *fault {
 	if leader == "" {
 		return nil
 	}
-	return &fault{what: leader, begin: func() {
-		go c.relays[leader].ctlQuietly("--json", "step-down", "--now")
-	}}
+	done := make(chan bool, 1)
+	return &fault{
+		what:  leader,
+		begin: func() { go func() { done <- c.relays[leader].ctlQuietly("--json", "step-down", "--now") }() },
+		struck: func() bool { // what was refused, or found nobody, is none
+			select {
+			case ok := <-done:
+				return ok
+			default:
+				return false
+			}
+		},
+	}
 }
 
 // regionLost is the loss of the leader and the active replica at once.
@@ -116,7 +138,8 @@ func (c *chaos) regionLost(r *rand.Rand) *fault {
 	if f == nil {
 		return nil
 	}
-	kill, start := f.begin, f.heal
+	kill, start, ended, node := f.begin, f.heal, f.struck, replica.Node()
+	f.struck = func() bool { return ended() && replica.Node() != node }
 	f.what, f.locks = leader+" and "+s.Active, append(f.locks, "replica "+s.Active)
 	f.begin = func() {
 		kill()

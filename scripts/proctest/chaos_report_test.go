@@ -108,7 +108,8 @@ func logged(name, text string) (out []moment) {
 // leg is the outcome of a run, or of several together.
 type leg struct {
 	Legs, Waves, Faults           int
-	Kinds                         map[string]int
+	Kinds                         map[string]int // what had an effect
+	Idle                          map[string]int // what had none
 	Took                          time.Duration
 	Double, Unlinked, Lowered     int
 	Slots, Lost, Late, NotResumed int
@@ -133,13 +134,18 @@ func (c *chaos) verdict() {
 	}
 	c.marksOnDisk()
 	l := leg{
-		Legs: 1, Waves: c.wave, Kinds: make(map[string]int), Took: time.Since(c.began), Double: r.Double, Unlinked: r.Unlinked,
+		Legs: 1, Waves: c.wave, Kinds: make(map[string]int), Idle: make(map[string]int), Took: time.Since(c.began), Double: r.Double, Unlinked: r.Unlinked,
 		Lowered: c.watch.lowered, Slots: r.SlotsOurs, Lost: r.Missed, Late: r.Late, NotResumed: len(c.failures), Resumed: c.waves,
 		Noticed: c.noticed, Seeds: []uint64{c.seeds[0]},
 	}
 	for name, n := range c.kinds {
-		l.Kinds[name] = n.n
 		l.Faults += n.n
+		if n.n > 0 {
+			l.Kinds[name] = n.n
+		}
+		if n.idle > 0 {
+			l.Idle[name] = n.idle
+		}
 	}
 	l.print(c.lines)
 	if l.broken() || c.watch.broken() {
@@ -167,11 +173,18 @@ func (l leg) print(to *lines) {
 	if len(l.Resumed) > 0 {
 		to.say("resumed after the last fault of a wave: %s", spread(l.Resumed))
 	}
-	var b strings.Builder
-	for _, k := range slices.Sorted(maps.Keys(l.Kinds)) {
-		fmt.Fprintf(&b, " %s %d", k, l.Kinds[k])
+	to.say("by kind:%s", counts(l.Kinds))
+	if len(l.Idle) > 0 {
+		to.say("not counted, since they had no effect:%s", counts(l.Idle))
 	}
-	to.say("by kind:%s", b.String())
+}
+
+func counts(of map[string]int) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(of)) {
+		fmt.Fprintf(&b, " %s %d", k, of[k])
+	}
+	return b.String()
 }
 
 var markOf = regexp.MustCompile(`mark +#(\d+)`)
@@ -216,6 +229,12 @@ func (c *chaos) add(l leg) {
 	if sum.Kinds == nil {
 		sum.Kinds = make(map[string]int)
 	}
+	if sum.Idle == nil {
+		sum.Idle = make(map[string]int)
+	}
+	for k, n := range l.Idle {
+		sum.Idle[k] += n
+	}
 	for k, n := range l.Kinds {
 		sum.Kinds[k] += n
 	}
@@ -244,9 +263,9 @@ func (l leg) table() {
 	if len(l.Resumed) > 0 {
 		fmt.Printf("| whole again, and a block of ours out | %s |\n", spread(l.Resumed))
 	}
-	fmt.Println("\n| fault | times |\n|---|---|")
+	fmt.Println("\n| fault | times | without an effect, not counted |\n|---|---|---|")
 	for _, k := range kinds {
-		fmt.Printf("| %s | %d |\n", k.name, l.Kinds[k.name])
+		fmt.Printf("| %s | %d | %d |\n", k.name, l.Kinds[k.name], l.Idle[k.name])
 	}
 }
 

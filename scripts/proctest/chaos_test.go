@@ -35,6 +35,8 @@ type chaos struct {
 	deck     *deck
 	noticed  int // relays that have noticed that their data_dir was an old copy
 	kinds    map[string]*tally
+	struck   int // faults that had an effect
+	unjudged []func()
 	wave     int
 	waves    []time.Duration // how long each took to resume
 	locks    map[string]bool // what a fault under way has to itself
@@ -53,8 +55,8 @@ type chaos struct {
 	failures []string
 }
 
-// tally counts a kind of fault.
-type tally struct{ n int }
+// tally counts a kind of fault: how often it had an effect, and how often none.
+type tally struct{ n, idle int }
 
 // event is something to be done at a time.
 type event struct {
@@ -93,25 +95,30 @@ func newChaos(t *testing.T, relayd string, seed uint64, wild bool) *chaos {
 	return c
 }
 
-// run lets faults happen, in waves, until there were so many.
+// run lets faults happen, in waves, until so many had an effect; of those that had none
+// there are as many at most.
 func (c *chaos) run(faults int) {
-	done := 0
-	for done < faults && !c.watch.broken() {
+	begun := 0
+	for c.struck < faults && begun < 2*faults && !c.watch.broken() {
 		if *chaosFor > 0 && time.Since(c.began) > *chaosFor {
 			return
 		}
 		c.wave++
 		r := rand.New(rand.NewPCG(c.seeds[0], uint64(c.wave)))
-		n := min(c.atOnce(r), faults-done)
+		n := min(c.atOnce(r), faults-c.struck, 2*faults-begun)
 		c.backUp(r)
 		for i, start := 0, time.Now(); i < n; i++ {
 			c.until(start)
 			c.strikeKind(r)
-			done++
+			begun++
 			start = time.Now().Add(time.Duration(r.Int64N(int64(c.spacing()))))
 		}
 		c.until(time.Time{})
 		c.resume()
+		for _, judge := range c.unjudged {
+			judge()
+		}
+		c.unjudged = nil
 	}
 }
 
@@ -128,10 +135,6 @@ func (c *chaos) strikeKind(r *rand.Rand) {
 			c.deck.putBack(k)
 			continue
 		}
-		if c.kinds[k.name] == nil {
-			c.kinds[k.name] = &tally{}
-		}
-		c.kinds[k.name].n++
 		text := f.what
 		if f.lasts > 0 {
 			text += " for " + f.lasts.Round(10*time.Millisecond).String()
@@ -141,9 +144,11 @@ func (c *chaos) strikeKind(r *rand.Rand) {
 		if f.heal != nil {
 			c.at(f.lasts, func() {
 				f.heal()
+				c.count(k, f)
 				c.unlock(f.locks)
 			})
 		} else {
+			c.unjudged = append(c.unjudged, func() { c.count(k, f) })
 			c.unlock(f.locks)
 		}
 		return
@@ -151,10 +156,28 @@ func (c *chaos) strikeKind(r *rand.Rand) {
 	c.t.Fatal("none of these faults can be")
 }
 
+// count counts a fault that is over. One that had no effect comes again.
+func (c *chaos) count(k *kind, f *fault) {
+	if c.kinds[k.name] == nil {
+		c.kinds[k.name] = &tally{}
+	}
+	if f.struck() {
+		c.kinds[k.name].n++
+		c.struck++
+		return
+	}
+	c.kinds[k.name].idle++
+	c.lines.say("wave %-3d %-12s without an effect: %s", c.wave, k.name, f.what)
+	c.deck.putBack(k)
+}
+
 // prepareFault lets a kind choose what it does, nil when that cannot be now.
 func (c *chaos) prepareFault(k *kind, r *rand.Rand) *fault {
 	if k.inRound {
 		c.untilRound(r)
+	}
+	if k.inTheirs {
+		c.untilTheirs(r)
 	}
 	f := k.prepare(c, r)
 	if f == nil {
@@ -252,6 +275,21 @@ func (c *chaos) untilRound(r *rand.Rand) {
 		begin = now
 	}
 	c.until(begin.Add(time.Duration(r.Int64N(int64(end.Sub(begin))))))
+}
+
+// untilTheirs waits for a random moment of a round that is not ours, but for its last second.
+func (c *chaos) untilTheirs(r *rand.Rand) {
+	const last = time.Second
+	now := time.Now()
+	begin, end := c.round(now.Add(last))
+	if begin.Before(now.Add(last)) { // it is ours now
+		begin, _ = c.round(end.Add(last))
+	}
+	from := begin.Add(-roundSlots * c.net.Chain.Clock.Length)
+	if from.Before(now) {
+		from = now
+	}
+	c.until(from.Add(time.Duration(r.Int64N(int64(begin.Add(-last).Sub(from)) + 1))))
 }
 
 // resume waits until all is well after the last fault of a wave.

@@ -14,6 +14,7 @@ import (
 // watch looks for broken promises from the outside: what the oracle says, the
 // marks that members tell, and processes that crash.
 type watch struct {
+	effects
 	c    *chaos
 	stop chan struct{}
 	done sync.WaitGroup
@@ -73,8 +74,11 @@ func (w *watch) every(do func()) {
 // leader holds, once it holds upstreams, must not be lower than what the leaders
 // of earlier terms have told.
 func (w *watch) marks(r *relay) {
-	before := r.pid()
+	before, asked := r.pid(), time.Now()
 	s, ok := r.status()
+	if ok {
+		w.clocks.answer(r.name, asked.Round(0), s.Time, time.Now().Round(0))
+	}
 	if !ok || before == 0 || r.pid() != before {
 		return
 	}
@@ -176,6 +180,7 @@ func (w *watch) broken() bool {
 
 // event takes what happens in the network.
 func (w *watch) event(e simnet.Event) {
+	w.effects.event(e)
 	text := ""
 	switch {
 	case e.Block == nil:

@@ -30,8 +30,9 @@ type fabric struct {
 	mu      sync.Mutex
 	cuts    map[way]*cut
 	bad     map[way][]*impairment
-	carried uint64        // connections so far
-	doors   map[way]*door // by who calls and who is called
+	stopped map[way]uint64 // what did not get on, for a cut: connections, what was sent on them, datagrams
+	carried uint64         // connections so far
+	doors   map[way]*door  // by who calls and who is called
 	conns   map[*net.TCPConn]struct{}
 	udp     map[string]*net.UDPConn // by the party that is reached through it
 	closers []io.Closer
@@ -43,7 +44,7 @@ type fabric struct {
 func newFabric(t *testing.T, ip map[string]string, who func(from, to *net.TCPAddr) string) *fabric {
 	ctx, stop := context.WithCancel(context.Background())
 	f := &fabric{
-		who: who, ip: ip, cuts: make(map[way]*cut), bad: make(map[way][]*impairment), doors: make(map[way]*door), conns: make(map[*net.TCPConn]struct{}),
+		who: who, ip: ip, cuts: make(map[way]*cut), stopped: make(map[way]uint64), bad: make(map[way][]*impairment), doors: make(map[way]*door), conns: make(map[*net.TCPConn]struct{}),
 		udp: make(map[string]*net.UDPConn), ctx: ctx, stop: stop,
 	}
 	t.Cleanup(f.close)
@@ -99,6 +100,16 @@ func (f *fabric) sever(ways ...way) {
 	}
 }
 
+// stops is how much has not got on so far, on these ways, since they were cut.
+func (f *fabric) stops(ways ...way) (n uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, w := range ways {
+		n += f.stopped[w]
+	}
+	return n
+}
+
 // mend takes one cut off each of the ways. What was sent meanwhile is lost, and
 // with it the connection it was sent on.
 func (f *fabric) mend(t *testing.T, ways ...way) {
@@ -140,7 +151,11 @@ func (f *fabric) heal(t *testing.T) {
 // way reports whether the way from a to b is open, after a wait for that.
 func (f *fabric) way(a, b string) bool {
 	f.mu.Lock()
-	c := f.cuts[way{a, b}]
+	w := way{a, b}
+	c := f.cuts[w]
+	if c != nil {
+		f.stopped[w]++
+	}
 	f.mu.Unlock()
 	if c == nil {
 		return f.ctx.Err() == nil
@@ -332,6 +347,9 @@ func (f *fabric) datagram(from, to string, b []byte, target *net.UDPAddr) {
 	f.mu.Lock()
 	f.carried++
 	out, lost := f.udp[from], f.cuts[w] != nil
+	if lost {
+		f.stopped[w]++
+	}
 	late, hit := hits(f.bad[w], f.carried)
 	f.mu.Unlock()
 	switch {

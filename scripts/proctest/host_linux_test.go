@@ -1,13 +1,22 @@
 package proctest_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"syscall"
 )
 
 // tied makes a process end with this one, however that ends.
 func tied(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+
+// stopped reports whether a process is, as by SIGSTOP.
+func stopped(pid int) bool {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, state, _ := bytes.Cut(b, []byte(") "))
+	return err == nil && bytes.HasPrefix(state, []byte("T"))
+}
 
 // ownDisk mounts a disk of so many bytes on a folder.
 func ownDisk(dir string, size int) (unmount func() error, err error) {

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type impairment struct {
 	mode  harm
 	seed  uint64
 	over  chan struct{} // closed when it ends
+	felt  atomic.Uint64 // how often something was late, lost, slow or reset by it
 }
 
 // harm is what happens to a connection that is hit.
@@ -75,7 +77,11 @@ func (i *impairment) hit(serial uint64) bool {
 func hits(list []*impairment, serial uint64) (late time.Duration, lost bool) {
 	for _, i := range list {
 		late += i.delay
-		lost = lost || i.hit(serial) && i.mode != drip
+		hit := i.hit(serial) && i.mode != drip
+		lost = lost || hit
+		if hit || i.delay > 0 {
+			i.felt.Add(1)
+		}
 	}
 	return late, lost
 }
@@ -94,7 +100,11 @@ func (f *fabric) suffer(w way, serial uint64, n int) (slow *impairment, arrives 
 		if !f.wait(i.delay, nil) {
 			return nil, false
 		}
-		if !i.hit(serial) {
+		hit := i.hit(serial)
+		if hit || i.delay > 0 {
+			i.felt.Add(1)
+		}
+		if !hit {
 			continue
 		}
 		switch i.mode {

@@ -199,11 +199,11 @@ func (r *relay) ctl(t *testing.T, args ...string) (string, int) {
 	return string(out), 0
 }
 
-// ctlQuietly runs relayctl against the relay, whatever comes of it.
-func (r *relay) ctlQuietly(args ...string) {
+// ctlQuietly runs relayctl against the relay, and reports whether that did what it was told.
+func (r *relay) ctlQuietly(args ...string) bool {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	_ = exec.CommandContext(ctx, filepath.Join(bin, "relayctl"), append([]string{"--addr", "http://" + r.api}, args...)...).Run()
+	return exec.CommandContext(ctx, filepath.Join(bin, "relayctl"), append([]string{"--addr", "http://" + r.api}, args...)...).Run() == nil
 }
 
 // tail is the last lines of a text.
