@@ -148,6 +148,7 @@ func (c *chaos) verdict() {
 		}
 	}
 	l.print(c.lines)
+	c.blind(l)
 	if l.broken() || c.watch.broken() {
 		c.t.Errorf("broken promises; to see it again: %s", c.replay())
 	}
@@ -162,9 +163,31 @@ func (l leg) broken() bool {
 	return l.Double+l.Unlinked+l.Lowered+l.NotResumed > 0 || l.Noticed < l.Kinds["backup"]
 }
 
+// enough is how many faults of a kind without an effect are no chance any more.
+const enough = 5
+
+// blind fails the run for kinds of fault that never had an effect: what they should have
+// shown was not looked at.
+func (c *chaos) blind(l leg) {
+	for _, k := range l.without() {
+		c.lines.say("BROKEN       fault %s: %d of them, and not one had an effect", k, l.Idle[k])
+		c.t.Errorf("fault %s does nothing", k)
+	}
+}
+
+// without are the kinds of which enough were begun, and none had an effect.
+func (l leg) without() (kinds []string) {
+	for _, k := range slices.Sorted(maps.Keys(l.Idle)) {
+		if l.Kinds[k] == 0 && l.Idle[k] >= enough {
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
 func (l leg) print(to *lines) {
 	verdict := "PASS"
-	if l.broken() {
+	if l.broken() || len(l.without()) > 0 {
 		verdict = "FAIL"
 	}
 	to.say("%s  %d faults in %d waves, %s: %d double, %d unlinked, %d lowered marks, %d times not resumed or not ended in time",
@@ -250,6 +273,7 @@ func (c *chaos) add(l leg) {
 		c.t.Fatal(err)
 	}
 	sum.table()
+	c.blind(sum)
 }
 
 // table prints what docs/evidence.md shows.
