@@ -63,17 +63,18 @@ func (f *effects) otherProduced(e simnet.Event) {
 type beside struct {
 	mu    sync.Mutex
 	slots map[wire.Slot]map[string]bool // who did it
-	found map[string]bool               // who is looked for, and was seen beside another
+	from  map[string]wire.Slot          // who is looked for, from which slot on
+	found map[string]bool               // and was seen beside another
 }
 
-// begin looks for a party from now on.
-func (b *beside) begin(name string) {
+// begin looks for a party from now on, in slots from one on.
+func (b *beside) begin(name string, from wire.Slot) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.found == nil {
-		b.slots, b.found = make(map[wire.Slot]map[string]bool), make(map[string]bool)
+		b.slots, b.from, b.found = make(map[wire.Slot]map[string]bool), make(map[string]wire.Slot), make(map[string]bool)
 	}
-	b.found[name] = false
+	b.from[name], b.found[name] = from, false
 	for _, who := range b.slots {
 		delete(who, name)
 	}
@@ -90,7 +91,7 @@ func (b *beside) did(name string, slot wire.Slot) {
 	}
 	b.slots[slot][name] = true
 	for who := range b.slots[slot] {
-		if _, wanted := b.found[who]; wanted && len(b.slots[slot]) > 1 {
+		if from, wanted := b.from[who]; wanted && slot >= from && len(b.slots[slot]) > 1 {
 			b.found[who] = true
 		}
 	}

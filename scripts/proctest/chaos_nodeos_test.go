@@ -96,18 +96,22 @@ func (c *chaos) replicaPaused(r *rand.Rand) *fault {
 	}
 }
 
+// aloneAfter is how long after its start a nodeos that hears no votes goes on producing.
+const aloneAfter = 7 * time.Second
+
 // replicaUngated puts a replica that produces without votes in a replica's place. It has
-// struck when that signs for a slot that another one signs for, too.
+// struck when that signs for a slot that another one signs for, too, when any other would
+// have stopped for want of votes. There is a round of ours in every 12 s.
 func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 	name, replica := c.someReplica(r)
 	if replica == nil {
 		return nil
 	}
 	return &fault{
-		what: name, locks: []string{"replica " + name}, lasts: lasting(r, 5*time.Second, 20*time.Second),
+		what: name, locks: []string{"replica " + name}, lasts: max(aloneAfter+7*time.Second, lasting(r, 5*time.Second, 20*time.Second)),
 		begin: func() {
 			replica.Kill()
-			c.watch.signs.begin(name)
+			c.watch.signs.begin(name, c.slotOf(time.Now().Add(aloneAfter)))
 			c.revive(c.unruly[name])
 		},
 		heal: func() {
@@ -118,13 +122,21 @@ func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 	}
 }
 
-// twoFinalizers starts a second host with our finalizer's key. It has struck when both have
-// voted in one slot.
+// twoFinalizers starts a second host with our finalizer's key. From the second time on it
+// begins where it was, so that it votes late, and where there was a fork for other blocks
+// than the first host did. It has struck when both have voted in one slot.
 func (c *chaos) twoFinalizers(r *rand.Rand) *fault {
 	return &fault{
 		what: "fin-2 beside fin-1", locks: []string{"fin-2"}, lasts: lasting(r, 3*time.Second, 20*time.Second),
 		begin: func() {
-			c.watch.votes.begin("fin-2")
+			c.watch.votes.begin("fin-2", 0)
+			if c.fin2Ran {
+				if err := c.fin2.Start(); err != nil {
+					c.t.Fatal(err)
+				}
+				return
+			}
+			c.fin2Ran = true
 			c.revive(c.fin2)
 		},
 		heal: c.fin2.Kill, struck: func() bool { return c.watch.votes.seen("fin-2") },

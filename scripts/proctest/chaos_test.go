@@ -48,7 +48,8 @@ type chaos struct {
 	backups  map[string]backup
 	unruly   map[string]*simnet.Replica // replicas that ignore the vote gate, by name
 	fin2     *simnet.Replica            // a second host with our finalizer's key
-	ended    map[string]time.Time       // relays found ended, and when
+	fin2Ran  bool
+	ended    map[string]time.Time // relays found ended, and when
 	lines    *lines
 	watch    *watch
 	pending  []event
