@@ -189,7 +189,7 @@ func (m *member) start() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	node := relay.New(relay.Config{
-		Name: m.name, Producers: []wire.Name{mustName(f.t, "bpa")}, Mode: f.mode, Observers: []string{"fin-1"},
+		Name: m.name, Producers: []wire.Name{mustName(f.t, "bpa")}, Mode: f.mode, Observers: []string{"fin-1", "fin-2"},
 		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.dialUpstream},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
@@ -227,7 +227,7 @@ func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error
 	if err != nil {
 		return nil, err
 	}
-	return m.f.net.Oracle.Watched(c, m.name, addr), nil
+	return m.f.net.Oracle.Watched(c, m.name+m.began.Format(" since 04:05.000"), addr), nil
 }
 
 // serveLinks answers other relays.

@@ -31,7 +31,8 @@ const (
 )
 
 // Whatever happens to relays, links, replicas and leaderships, in whatever
-// order: no two blocks of one height leave, and none that does not link. Deposed
+// order: no two blocks of one height leave, and none that does not link, and no relay lets a
+// finalizer's key vote for a slot that is not later than the last. Deposed
 // leaders go on for a while, not knowing it. A schedule is a sequence of faults of its
 // own; after it all is mended, and the fleet has to speak again. A fleet
 // lives through several.
@@ -112,6 +113,7 @@ type schedule struct {
 	log   []string
 	stale []*staleLeader
 	held  []*simnet.Node
+	fin2  *simnet.Replica // a second host with our finalizer's key, which no operator is to have; nil: none
 }
 
 // staleLeader is a relay that goes on leading although the group has moved on.
@@ -140,7 +142,12 @@ func newSchedule(t *testing.T, seed uint64) *schedule {
 	if rng.IntN(2) == 0 {
 		cfg.change = func(c *simnet.Config) { c.Others, c.Extra = []string{"bpb"}, []string{"boot1", "boot2"} } // one finalizer of four may fail
 	}
-	return &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
+	twins := rng.IntN(4) == 0
+	s := &schedule{fleet: newFleet(t, cfg), fleetCount: fleetCount{faults: make(map[string]int)}, rng: rng}
+	if twins {
+		s.fin2 = s.net.Finalizer(simnet.ReplicaConfig{Name: "fin-2", Relays: s.addrs(cfg.finalizer)})
+	}
+	return s
 }
 
 func (s *schedule) note(format string, args ...any) {
@@ -155,6 +162,9 @@ func (s *schedule) run(first uint64, n int) {
 		s.rng = rand.New(rand.NewPCG(seed, 12))
 		s.log = nil
 		begin := time.Now()
+		if s.fin2 != nil && !s.fin2.Alive() {
+			s.startReplica(s.fin2)
+		}
 		s.awaitSlot(s.rng.IntN(12), s.upTo(500*time.Millisecond))
 		for range 1 + s.rng.IntN(3) {
 			s.step()
@@ -175,6 +185,11 @@ func (s *schedule) count() {
 	if got.Left < got.Emitted {
 		s.t.Errorf("the oracle has seen %d blocks leave, and blocks of %d slots arrive: it does not look at all connections", got.Left, got.Emitted)
 	}
+	if _, apart, left := s.net.Oracle.Votes(); left == 0 {
+		s.t.Error("the oracle has seen no vote leave")
+	} else if len(apart) > 0 {
+		s.t.Logf("%d votes for a slot for which another relay had let a different one pass, of %d: %+v", len(apart), left, apart[0])
+	}
 }
 
 // judge waits until blocks of ours are final again.
@@ -190,14 +205,15 @@ func (s *schedule) judge(seed uint64, begin time.Time) {
 			}
 		}
 		doubles, unlinked := s.net.Oracle.Violations()
-		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked)+s.group.lowered()+got.Invalid != 0 {
+		votes, _, _ := s.net.Oracle.Votes()
+		if late := time.Since(mended) > speaksAgain; late || len(doubles)+len(unlinked)+len(votes)+s.group.lowered()+got.Invalid != 0 {
 			for _, line := range s.log {
 				s.t.Log(line)
 			}
 			s.dump(begin, 600)
 			leader, term := s.group.current()
-			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v lowered=%d, %d blocks final since it was mended, want none double, unlinked, lowered or invalid and %d final; term %d led by %s, state %+v",
-				seed, brief(got), doubles, unlinked, s.group.lowered(), after, fleetBlocks, term, leader.name, s.group.State())
+			s.t.Errorf("schedule %d: report=%+v doubles=%+v unlinked=%+v votes=%+v lowered=%d, %d blocks final since it was mended, want none double, unlinked, voted against, lowered or invalid and %d final; term %d led by %s, state %+v",
+				seed, brief(got), doubles, unlinked, votes, s.group.lowered(), after, fleetBlocks, term, leader.name, s.group.State())
 			for _, r := range append(s.replicas, s.fin) {
 				if n := r.Node(); n != nil {
 					v, _ := n.View()
@@ -328,6 +344,9 @@ func (s *schedule) fork() {
 	blocks := 1 + s.rng.IntN(3)
 	twice := s.rng.IntN(2) == 0
 	s.note("fork of %d blocks, signed twice: %v", blocks, twice)
+	if s.fin2 != nil {
+		s.fin2.Kill() // when it is back it votes for what has become of the fork, and the other host has for what was before
+	}
 	for _, name := range []string{"bpb", "bpc"} {
 		n, err := s.net.Producer(name)
 		switch {

@@ -17,6 +17,9 @@ func (g *simGroup) fork() bool {
 		return true
 	}
 	blocks := 1 + g.rng.IntN(3)
+	if g.fin2 != nil {
+		g.fin2.Kill() // when it is back it votes for what has become of the fork, and the other host has for what was before
+	}
 	if g.rng.IntN(2) == 0 {
 		g.note("bpb leaves out the last %d blocks before its round", blocks)
 		n.Microfork(blocks)

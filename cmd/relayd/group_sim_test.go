@@ -30,7 +30,8 @@ const (
 //
 // A schedule is a sequence of faults of its own, after which all is healed, and a verdict
 // of its own: the group speaks again, an oracle outside has seen no second block of a
-// height and none that does not link, and no member's mark has ever fallen. A
+// height, none that does not link, and no vote of a finalizer's key by one member for a slot
+// that is not later than the last, and no member's mark has ever fallen. A
 // group lives through several, since starting one costs as much as a schedule.
 func TestGroupSchedules(t *testing.T) {
 	began := time.Now()
@@ -80,6 +81,9 @@ func (g *simGroup) schedule(seed uint64) {
 	g.forget()
 	g.trouble.ended = make(chan struct{})
 	g.note("schedule %d", seed)
+	if g.fin2 != nil {
+		g.startReplica(g.fin2)
+	}
 	pace := []time.Duration{300 * time.Millisecond, 1500 * time.Millisecond, 4 * time.Second, 8 * time.Second}[g.rng.IntN(4)]
 	for range 3 + g.rng.IntN(4) {
 		g.sleep(pace)
@@ -106,9 +110,10 @@ func (g *simGroup) speaks(when string) {
 		late := time.Since(began) > speaksAgain
 		lacking := g.lacking(mark)
 		err := g.marks.failed()
-		if r.Double > 0 || r.Unlinked > 0 || r.Invalid > 0 || err != nil || late {
-			g.t.Errorf("%s: double=%d %v unlinked=%d %v invalid=%d marks=%v, blocks since=%d, members below #%d: %v; faults:\n%s\n%s",
-				when, r.Double, r.Doubles, r.Unlinked, r.Unlinkeds, r.Invalid, err, after, mark, lacking, g.story(), g.stateText())
+		votes, _, _ := g.net.Oracle.Votes()
+		if r.Double > 0 || r.Unlinked > 0 || len(votes) > 0 || r.Invalid > 0 || err != nil || late {
+			g.t.Errorf("%s: double=%d %v unlinked=%d %v votes=%v invalid=%d marks=%v, blocks since=%d, members below #%d: %v; faults:\n%s\n%s",
+				when, r.Double, r.Doubles, r.Unlinked, r.Unlinkeds, votes, r.Invalid, err, after, mark, lacking, g.story(), g.stateText())
 			return
 		}
 		if after >= groupBlocks && len(lacking) == 0 {

@@ -36,6 +36,7 @@ type simGroup struct {
 	members  map[string]*simMember
 	reps     []*simnet.Replica
 	fin      *simnet.Replica
+	fin2     *simnet.Replica // a second host with our finalizer's key, which no operator is to have; nil: none
 	marks    ledger
 	counts   map[string]int // faults by kind
 	trouble  trouble
@@ -54,6 +55,7 @@ type simMember struct {
 	m      *member // nil while it is dead
 	stop   context.CancelFunc
 	ended  chan struct{}
+	lives  int // how often it was started
 }
 
 func newSimGroup(t *testing.T, seed uint64) *simGroup {
@@ -98,6 +100,9 @@ func newSimGroup(t *testing.T, seed uint64) *simGroup {
 		g.reps = append(g.reps, r)
 	}
 	g.fin = g.net.Finalizer(simnet.ReplicaConfig{Name: "fin-1", Relays: []string{"eu-1:9876", "us-1:9876", "ap-1:9876"}})
+	if g.rng.IntN(4) == 0 {
+		g.fin2 = g.net.Finalizer(simnet.ReplicaConfig{Name: "fin-2", Relays: []string{"eu-1:9876", "us-1:9876", "ap-1:9876"}})
+	}
 	for _, r := range append(g.reps[:3:3], g.fin) {
 		if err := r.Start(); err != nil {
 			t.Fatal(err)
@@ -145,6 +150,7 @@ func (g *simGroup) start(name string) {
 	}
 	g.mu.Lock()
 	s.m, s.stop, s.ended = m, cancel, make(chan struct{})
+	s.lives++
 	g.mu.Unlock()
 	go func() {
 		defer close(s.ended)
@@ -165,7 +171,7 @@ func (g *simGroup) config(name string) Config {
 	f := transport.FilesOf(g.dir, name)
 	c := DefaultConfig()
 	c.Node, c.Region, c.Producers, c.DataDir = name, name[:2], []string{"bpa"}, g.dir
-	c.Downstream = DownstreamConfig{Listen: name + ":9876", Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Observers: []string{"fin-1"}}
+	c.Downstream = DownstreamConfig{Listen: name + ":9876", Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Observers: []string{"fin-1", "fin-2"}}
 	c.Upstream.Peers = g.net.Addrs()
 	c.Cluster.Listen, c.Cluster.Advertise, c.Cluster.BootstrapExpect = name+":8300", name+":8300", 3
 	c.Cluster.TLS = TLSConfig{CA: f.CA, Cert: f.Cert, Key: f.Key}
@@ -179,7 +185,7 @@ func (g *simGroup) parts(name string) parts {
 	return parts{
 		listen:    host.Listen,
 		listenAPI: func(Config, hclog.Logger) (net.Listener, error) { return nil, nil },
-		dial:      func(ctx context.Context, addr string) (net.Conn, error) { return g.dialUpstream(ctx, name, addr) },
+		dial:      g.upstreamDialer(name),
 		dialGroup: host.Dial,
 		gossip: func(*member, string) (gossip, func() error, error) {
 			return &simGossip{g: g, changed: make(chan struct{})}, func() error { return nil }, nil

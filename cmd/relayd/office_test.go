@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"testing"
@@ -159,14 +160,22 @@ func (g *simGroup) shut(names ...string) {
 	g.unwelcome = names
 }
 
-// dialUpstream dials an upstream for a member, and lets the oracle see what leaves.
-func (g *simGroup) dialUpstream(ctx context.Context, name, addr string) (net.Conn, error) {
+// upstreamDialer dials upstreams for the next life of a member, and lets the oracle see what
+// leaves.
+func (g *simGroup) upstreamDialer(name string) func(context.Context, string) (net.Conn, error) {
+	process := fmt.Sprintf("%s, life %d", name, g.members[name].lives+1)
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		return g.dialUpstream(ctx, name, process, addr)
+	}
+}
+
+func (g *simGroup) dialUpstream(ctx context.Context, name, process, addr string) (net.Conn, error) {
 	c, err := g.mem.Host(name).Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
 	if !g.isUnwelcome(name) {
-		return g.net.Oracle.Watched(c, name, addr), nil
+		return g.net.Oracle.Watched(c, process, addr), nil
 	}
 	c.Close()
 	near, far := net.Pipe()

@@ -147,6 +147,9 @@ func New(cfg Config) (*Network, error) {
 		return nil, err
 	}
 	w.history = history
+	for _, b := range history {
+		w.Oracle.polls.knows(b)
+	}
 	return w, w.build()
 }
 

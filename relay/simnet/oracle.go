@@ -31,6 +31,7 @@ type Oracle struct {
 	speaker  string
 	invalid  int
 	left     int
+	polls    polls
 }
 
 type arrival struct {
@@ -125,11 +126,17 @@ func (o *Oracle) Begin(slot wire.Slot) {
 	o.begin, o.heights = slot, make(map[uint32]wire.ID)
 	o.arrivals = make(map[wire.Slot]map[wire.ID]arrival)
 	o.doubles, o.unlinked, o.switches, o.undone, o.invalid, o.left = nil, nil, 0, 0, 0, 0
+	o.polls.cast, o.polls.left, o.polls.broken, o.polls.apart = make(map[poll]map[string]ballot), 0, nil, nil
 	o.signed, o.signs, o.signer = make(map[string]int), make(map[wire.Slot]int), make(map[wire.ID]string)
 }
 
 // Upstream takes the events of a node of the network.
 func (o *Oracle) Upstream(e Event) {
+	if e.Block != nil && (e.Kind == Received || e.Kind == Produced) {
+		o.mu.Lock()
+		o.polls.knows(e.Block)
+		o.mu.Unlock()
+	}
 	switch e.Kind {
 	case Received, Duplicate:
 		if !e.Inside {

@@ -11,9 +11,10 @@ import (
 // Sent is to be given all that a relay writes to an upstream, on one connection. What
 // has left counts as such whether or not it arrives: lines are cut, senders are killed
 // with bytes under way, receivers close first. An upstream alone would excuse the second
-// block of a height when the first was lost on its way.
+// block of a height when the first was lost on its way. So are votes judged. relay names
+// the process: one that is started again is another.
 func (o *Oracle) Sent(relay, upstream string) io.Writer {
-	return &sent{oracle: o, relay: relay, upstream: upstream}
+	return &sent{oracle: o, relay: relay, upstream: upstream, votes: make(map[[32]byte]lastVote)}
 }
 
 // sent reads the frames of one connection.
@@ -21,7 +22,8 @@ type sent struct {
 	oracle          *Oracle
 	relay, upstream string
 	buf             []byte
-	skip            int // bytes of a frame that is no block
+	skip            int // bytes of a frame that is neither block nor vote
+	votes           map[[32]byte]lastVote
 }
 
 // Write implements io.Writer. It never fails.
@@ -42,11 +44,17 @@ func (s *sent) Write(b []byte) (int, error) {
 		if len(s.buf) < 5 {
 			continue
 		}
-		size := 4 + int(binary.LittleEndian.Uint32(s.buf))
+		size, typ := 4+int(binary.LittleEndian.Uint32(s.buf)), wire.Type(s.buf[4])
 		switch {
-		case wire.Type(s.buf[4]) != wire.TypeBlock:
+		case typ != wire.TypeBlock && typ != wire.TypeVote:
 			s.skip, s.buf = max(size-len(s.buf), 0), s.buf[:0]
-		case len(s.buf) >= size:
+		case len(s.buf) < size:
+		case typ == wire.TypeVote:
+			if vote, err := wire.ParseVote(s.buf[5:]); err == nil {
+				s.oracle.voted(s, vote)
+			}
+			s.buf = s.buf[:0]
+		default:
 			if block, err := parseBlock(s.buf[4:]); err == nil { // else the upstream complains
 				s.oracle.sent(s.relay, s.upstream, block)
 			}
@@ -60,6 +68,7 @@ func (s *sent) Write(b []byte) (int, error) {
 func (o *Oracle) sent(relay, upstream string, b *Block) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.polls.knows(b)
 	if !o.ours[b.Producer] || b.Slot < o.begin {
 		return
 	}
@@ -67,8 +76,8 @@ func (o *Oracle) sent(relay, upstream string, b *Block) {
 	o.one(b, Violation{Node: upstream, Relay: relay, Height: b.Num(), ID: b.ID.String()})
 }
 
-// Watched is a connection of a relay to an upstream whose blocks the oracle counts as
-// Sent.
+// Watched is a connection of a relay to an upstream whose blocks and votes the oracle counts
+// as Sent.
 func (o *Oracle) Watched(c net.Conn, relay, upstream string) net.Conn {
 	return &watched{Conn: c, sent: o.Sent(relay, upstream)}
 }

@@ -114,6 +114,7 @@ type leg struct {
 	Double, Unlinked, Lowered     int
 	Slots, Lost, Late, NotResumed int
 	Noticed                       int // old copies of a data_dir that were
+	Votes, Against, Apart         int // that left; that were not to; that another process had voted against
 	Resumed                       []time.Duration
 	Seeds                         []uint64
 }
@@ -132,11 +133,18 @@ func (c *chaos) verdict() {
 	if r.Left < r.Emitted {
 		c.fail("%d blocks were seen leaving, of %d slots they arrived: not all connections are looked at", r.Left, r.Emitted)
 	}
+	against, apart, left := c.net.Oracle.Votes()
+	for _, v := range apart {
+		c.lines.say("a second vote of a key in a slot, by another process: %s gets %d (%.16s) from %s, beside %.16s", v.Node, v.Height, v.ID, v.Relay, v.Other)
+	}
+	if left == 0 {
+		c.fail("no vote was seen leaving: they are not looked at")
+	}
 	c.marksOnDisk()
 	l := leg{
 		Legs: 1, Waves: c.wave, Kinds: make(map[string]int), Idle: make(map[string]int), Took: time.Since(c.began), Double: r.Double, Unlinked: r.Unlinked,
 		Lowered: c.watch.lowered, Slots: r.SlotsOurs, Lost: r.Missed, Late: r.Late, NotResumed: len(c.failures), Resumed: c.waves,
-		Noticed: c.noticed, Seeds: []uint64{c.seeds[0]},
+		Noticed: c.noticed, Seeds: []uint64{c.seeds[0]}, Votes: left, Against: len(against), Apart: len(apart),
 	}
 	for name, n := range c.kinds {
 		l.Faults += n.n
@@ -160,7 +168,7 @@ func (c *chaos) verdict() {
 // broken reports a promise that was not kept. Nor may an old copy of a data_dir go
 // unnoticed: what its owner has voted for since is forgotten there.
 func (l leg) broken() bool {
-	return l.Double+l.Unlinked+l.Lowered+l.NotResumed > 0 || l.Noticed < l.Kinds["backup"]
+	return l.Double+l.Unlinked+l.Lowered+l.Against+l.NotResumed > 0 || l.Noticed < l.Kinds["backup"]
 }
 
 // enough is how many faults of a kind without an effect are no chance any more.
@@ -193,6 +201,7 @@ func (l leg) print(to *lines) {
 	to.say("%s  %d faults in %d waves, %s: %d double, %d unlinked, %d lowered marks, %d times not resumed or not ended in time",
 		verdict, l.Faults, l.Waves, l.Took.Round(time.Second), l.Double, l.Unlinked, l.Lowered, l.NotResumed)
 	to.say("slots of ours %d, lost %d, late %d; of %d old copies of a data_dir %d were noticed", l.Slots, l.Lost, l.Late, l.Kinds["backup"], l.Noticed)
+	to.say("votes sent up %d, not for a later slot than the last %d, against another process's %d", l.Votes, l.Against, l.Apart)
 	if len(l.Resumed) > 0 {
 		to.say("resumed after the last fault of a wave: %s", spread(l.Resumed))
 	}
@@ -265,6 +274,7 @@ func (c *chaos) add(l leg) {
 	sum.Double, sum.Unlinked, sum.Lowered = sum.Double+l.Double, sum.Unlinked+l.Unlinked, sum.Lowered+l.Lowered
 	sum.Slots, sum.Lost, sum.Late, sum.NotResumed = sum.Slots+l.Slots, sum.Lost+l.Lost, sum.Late+l.Late, sum.NotResumed+l.NotResumed
 	sum.Noticed += l.Noticed
+	sum.Votes, sum.Against, sum.Apart = sum.Votes+l.Votes, sum.Against+l.Against, sum.Apart+l.Apart
 	sum.Resumed, sum.Seeds = append(sum.Resumed, l.Resumed...), append(sum.Seeds, l.Seeds...)
 	if b, err = json.MarshalIndent(sum, "", "  "); err != nil {
 		c.t.Fatal(err)
@@ -283,6 +293,7 @@ func (l leg) table() {
 	fmt.Printf("Seeds %v: %d faults in %d waves, %s.\n\n", l.Seeds, l.Faults, l.Waves, l.Took.Round(time.Second))
 	fmt.Println("| what | |\n|---|---|")
 	fmt.Printf("| heights with two blocks | %d |\n| unlinked blocks | %d |\n| lowered marks | %d |\n| not resumed within %s | %d |\n", l.Double, l.Unlinked, l.Lowered, resumeWithin, l.NotResumed)
+	fmt.Printf("| votes sent up | %d |\n| not for a later slot than the last, by one process | %d |\n| two for a slot, by two processes | %d |\n", l.Votes, l.Against, l.Apart)
 	fmt.Printf("| slots of ours, under faults all the time | %d |\n| of them lost | %d |\n| old copies of a data_dir, and noticed | %d, %d |\n", l.Slots, l.Lost, l.Kinds["backup"], l.Noticed)
 	if len(l.Resumed) > 0 {
 		fmt.Printf("| whole again, and a block of ours out | %s |\n", spread(l.Resumed))

@@ -138,15 +138,21 @@ func (w *watch) highest() (mark uint32) {
 // oracle asks the oracle.
 func (w *watch) oracle() {
 	doubles, unlinked := w.c.net.Oracle.Violations()
+	votes, _, _ := w.c.net.Oracle.Votes()
 	w.mu.Lock()
 	n := w.violations
-	w.violations = len(doubles) + len(unlinked)
+	w.violations = len(doubles) + len(unlinked) + len(votes)
 	w.mu.Unlock()
-	if n > 0 || len(doubles)+len(unlinked) == 0 {
+	if n > 0 || len(doubles)+len(unlinked)+len(votes) == 0 {
 		return
 	}
 	for _, v := range doubles {
 		w.report(fmt.Sprintf("S1: %s gets a second block of height %d from %s: %.16s beside %.16s", v.Node, v.Height, v.Relay, v.ID, v.Other), time.Now())
+		return
+	}
+	if len(unlinked) == 0 {
+		v := votes[0]
+		w.report(fmt.Sprintf("votes: %s gets one from %s for %d (%.16s) that is not for a later slot than the last, %.16s, or for a block that nobody has", v.Node, v.Relay, v.Height, v.ID, v.Other), time.Now())
 		return
 	}
 	v := unlinked[0]

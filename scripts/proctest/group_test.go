@@ -86,7 +86,7 @@ func newGroup(t *testing.T, s setup) *group {
 		if !slices.Contains(relayNames, w[0]) || !slices.Contains(upstreamNames, w[1]) {
 			return nil
 		}
-		return g.net.Oracle.Sent(w[0], w[1])
+		return g.net.Oracle.Sent(fmt.Sprintf("%s (%d)", w[0], g.relays[w[0]].pid()), w[1])
 	}
 	if s.apart > 0 {
 		for _, name := range relayNames {
