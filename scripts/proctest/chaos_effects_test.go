@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/thinrelay/thinrelay/relay/control"
 	"github.com/thinrelay/thinrelay/relay/simnet"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
@@ -13,7 +14,7 @@ import (
 // effects looks for what comes of faults, where others see it: a fault without an effect is
 // none, however often it is begun.
 type effects struct {
-	signs   beside // replicas that sign for a slot
+	loners  loners
 	votes   beside // hosts of our finalizer's key that vote in one
 	lags    lateness
 	clocks  clocks
@@ -30,7 +31,7 @@ func (f *effects) event(e simnet.Event) {
 	switch {
 	case e.Block == nil:
 	case e.Kind == simnet.Produced && slices.Contains(replicaNames, e.Node):
-		f.signs.did(e.Node, e.Block.Slot)
+		f.loners.produced(e)
 		f.lags.produced(e)
 	case e.Kind == simnet.Produced:
 		f.lags.produced(e)
@@ -63,18 +64,17 @@ func (f *effects) otherProduced(e simnet.Event) {
 type beside struct {
 	mu    sync.Mutex
 	slots map[wire.Slot]map[string]bool // who did it
-	from  map[string]wire.Slot          // who is looked for, from which slot on
-	found map[string]bool               // and was seen beside another
+	found map[string]bool               // who is looked for, and was seen beside another
 }
 
-// begin looks for a party from now on, in slots from one on.
-func (b *beside) begin(name string, from wire.Slot) {
+// begin looks for a party from now on.
+func (b *beside) begin(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.found == nil {
-		b.slots, b.from, b.found = make(map[wire.Slot]map[string]bool), make(map[string]wire.Slot), make(map[string]bool)
+		b.slots, b.found = make(map[wire.Slot]map[string]bool), make(map[string]bool)
 	}
-	b.from[name], b.found[name] = from, false
+	b.found[name] = false
 	for _, who := range b.slots {
 		delete(who, name)
 	}
@@ -91,7 +91,7 @@ func (b *beside) did(name string, slot wire.Slot) {
 	}
 	b.slots[slot][name] = true
 	for who := range b.slots[slot] {
-		if from, wanted := b.from[who]; wanted && slot >= from && len(b.slots[slot]) > 1 {
+		if _, wanted := b.found[who]; wanted && len(b.slots[slot]) > 1 {
 			b.found[who] = true
 		}
 	}
@@ -108,6 +108,53 @@ func (b *beside) seen(name string) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.found[name]
+}
+
+// aloneAfter is how long a nodeos that hears no votes may go on producing, and a bit.
+const aloneAfter = 7 * time.Second
+
+// loners notices replicas that sign although no relay has called them active for so long
+// that they would have stopped if they heeded that they hear no votes.
+type loners struct {
+	mu     sync.Mutex
+	active map[string]time.Time // when that was last so, of those that are looked for
+	found  map[string]bool
+}
+
+// begin looks for a replica that starts now: it may have been active until now.
+func (l *loners) begin(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.active == nil {
+		l.active, l.found = make(map[string]time.Time), make(map[string]bool)
+	}
+	l.active[name], l.found[name] = time.Now(), false
+}
+
+// told takes what a relay says. Where votes are for all, all are active.
+func (l *loners) told(s control.Status) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.active {
+		if name == s.Active || s.Mode == control.ModePassive {
+			l.active[name] = time.Now()
+		}
+	}
+}
+
+func (l *loners) produced(e simnet.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if last, wanted := l.active[e.Node]; wanted && e.Time.Sub(last) > aloneAfter {
+		l.found[e.Node] = true
+	}
+}
+
+// seen reports whether the replica did.
+func (l *loners) seen(name string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.found[name]
 }
 
 // lateness notices that blocks arrive late inside the network.

@@ -96,12 +96,9 @@ func (c *chaos) replicaPaused(r *rand.Rand) *fault {
 	}
 }
 
-// aloneAfter is how long after its start a nodeos that hears no votes goes on producing.
-const aloneAfter = 7 * time.Second
-
 // replicaUngated puts a replica that produces without votes in a replica's place. It has
-// struck when that signs for a slot that another one signs for, too, when any other would
-// have stopped for want of votes. There is a round of ours in every 12 s.
+// struck when that signs although it has not been active for so long that any other one
+// would have stopped for want of votes. There is a round of ours in every 12 s.
 func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 	name, replica := c.someReplica(r)
 	if replica == nil {
@@ -111,14 +108,14 @@ func (c *chaos) replicaUngated(r *rand.Rand) *fault {
 		what: name, locks: []string{"replica " + name}, lasts: max(aloneAfter+7*time.Second, lasting(r, 5*time.Second, 20*time.Second)),
 		begin: func() {
 			replica.Kill()
-			c.watch.signs.begin(name, c.slotOf(time.Now().Add(aloneAfter)))
+			c.watch.loners.begin(name)
 			c.revive(c.unruly[name])
 		},
 		heal: func() {
 			c.unruly[name].Kill()
 			c.revive(replica)
 		},
-		struck: func() bool { return c.watch.signs.seen(name) },
+		struck: func() bool { return c.watch.loners.seen(name) },
 	}
 }
 
@@ -129,7 +126,7 @@ func (c *chaos) twoFinalizers(r *rand.Rand) *fault {
 	return &fault{
 		what: "fin-2 beside fin-1", locks: []string{"fin-2"}, lasts: lasting(r, 3*time.Second, 20*time.Second),
 		begin: func() {
-			c.watch.votes.begin("fin-2", 0)
+			c.watch.votes.begin("fin-2")
 			if c.fin2Ran {
 				if err := c.fin2.Start(); err != nil {
 					c.t.Fatal(err)

@@ -78,6 +78,7 @@ func (w *watch) marks(r *relay) {
 	s, ok := r.status()
 	if ok {
 		w.clocks.answer(r.name, asked.Round(0), s.Time, time.Now().Round(0))
+		w.loners.told(s)
 	}
 	if !ok || before == 0 || r.pid() != before {
 		return
