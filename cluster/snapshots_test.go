@@ -98,6 +98,29 @@ func TestSnapshotOverAFormerLeadersEntries(t *testing.T) {
 	}
 }
 
+// A call of the leader that was held up, from before its snapshot, ends below what that has brought. It commits nothing that a former leader wrote beyond.
+func TestLateCallAfterASnapshot(t *testing.T) {
+	for name, entries := range map[string][]uint64{"below the snapshot": {6, 7, 8}, "above it": {9, 10, 11}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBare(t)
+				defer b.close()
+				if !b.append(99, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13) {
+					t.Fatal("the former leader's entries are refused")
+				}
+				if answered, r := b.install(10, "ten.", func() {}); answered || r.Error != nil {
+					t.Fatalf("snapshot to 10: answered %v, %v", answered, r.Error)
+				}
+				b.commit = 13
+				b.append(100, entries[0]-1, 100, entries...)
+				if got, want := b.raft.AppliedIndex(), max(entries[2], 10); got != want {
+					t.Errorf("applied up to %d, want %d", got, want)
+				}
+			})
+		})
+	}
+}
+
 // bare is raft by itself, as a follower in a group whose others are the test.
 type bare struct {
 	t       *testing.T
@@ -106,6 +129,7 @@ type bare struct {
 	calls   chan raft.RPC
 	servers raft.Configuration
 	machine bytes.Buffer // what was restored, in order
+	commit  uint64       // what the leader says is committed
 }
 
 func newBare(t *testing.T) *bare {
@@ -160,7 +184,7 @@ func (b *bare) install(index uint64, content string, meanwhile func()) (answered
 
 // append sends entries of a leader's term, after one of a term, and reports whether they were taken.
 func (b *bare) append(term, prev, prevTerm uint64, indices ...uint64) bool {
-	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, PrevLogEntry: prev, PrevLogTerm: prevTerm}
+	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, PrevLogEntry: prev, PrevLogTerm: prevTerm, LeaderCommitIndex: b.commit}
 	for _, i := range indices {
 		entryTerm := term
 		if i <= 10 {
