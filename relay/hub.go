@@ -74,7 +74,7 @@ type hub struct {
 	headID  wire.ID // see head
 	seq     uint64  // ordinal of the last block that became known
 	marked  bool    // a state has been applied
-	known   uint32  // the highest block that was credible
+	known   uint32  // the highest block that was credible, or all that there was; see crowdsOut
 
 	replicas   map[*downstream.Replica]*replica
 	replicaSet []*replica

@@ -97,6 +97,9 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 		return
 	}
 	h.dropOtherChains()
+	if e := h.believable(h.front()); e != nil {
+		h.known = max(h.known, e.Block.Num()) // by whom there was: this one may be far behind
+	}
 	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr(), teller: tellerOf(p)}, up: p, heard: time.Now(), since: time.Now()}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
