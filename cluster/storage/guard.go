@@ -184,7 +184,7 @@ func (g *guard) DeleteRange(first, last uint64) error {
 		if err := g.backend.DeleteRange(first, last); err != nil {
 			return g.fail(fmt.Errorf("delete entries %d to %d: %w", first, last, err))
 		}
-		if last >= end {
+		if last >= end && end > 0 { // it may be empty: see replaced
 			g.cut.Store(true)
 		}
 		return nil

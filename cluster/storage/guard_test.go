@@ -225,6 +225,27 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+// Raft compacts the log that a snapshot has cleared already: nothing is cut off there that raft still takes for its last entry. A write without space
+// is refused as ever, and the store goes on.
+func TestCompactionOfAClearedLog(t *testing.T) {
+	s, faults := open(t)
+	if err := s.Logs().StoreLogs(entries(1, 1, 2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	takeSnapshot(t, s, 5, 2)
+	if err := s.Logs().DeleteRange(0, 2); err != nil { // compactLogs: from FirstIndex up to what is kept of the log before
+		t.Fatal(err)
+	}
+	faults.Fail(syscall.ENOSPC)
+	if err := s.Logs().StoreLogs(entries(2, 6)); !errors.Is(err, syscall.ENOSPC) || isFailed(s) {
+		t.Errorf("got %v, failed: %v, want %v and a store that goes on", err, isFailed(s), syscall.ENOSPC)
+	}
+	faults.Fail(nil)
+	if err := s.Logs().StoreLogs(entries(2, 6)); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestTermWaitsForSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, faults := open(t)
