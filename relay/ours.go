@@ -236,7 +236,7 @@ func (h *hub) align() {
 	mark := h.gate.State().Mark
 	to := fsm.Mark{Last: mark.Last, Slot: mark.Slot, Source: fsm.NodeID(active)}
 	if tip.Block.Num() > mark.Height() {
-		if !tip.Network || !h.nextIsOurs(tip) {
+		if !tip.Network || !h.nextIsOurs(tip) || !h.inReach(tip, mark) {
 			return
 		}
 		to.Last, to.Slot = fsm.BlockID(tip.Block.ID), uint32(tip.Block.Slot)
@@ -253,4 +253,15 @@ func (h *hub) align() {
 func (h *hub) nextIsOurs(tip *ring.Entry) bool {
 	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
 	return h.sched.Ours(next) || h.sched.Ours(tip.Block.Slot+1)
+}
+
+// inReach reports whether a block is as high as one that follows the mark can be: a slot has
+// one at most. To an empty ring the upstream that answers first can tell any height, and a
+// mark that is moved there never comes down.
+func (h *hub) inReach(e *ring.Entry, mark fsm.Mark) bool {
+	if h.credible(e) || mark == (fsm.Mark{}) {
+		return h.credible(e)
+	}
+	slot := min(e.Block.Slot, h.clock.SlotAt(time.Now())+AheadOfTime)
+	return int64(e.Block.Num())-int64(mark.Height()) <= int64(slot)-int64(mark.Slot)
 }
