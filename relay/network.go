@@ -23,10 +23,30 @@ func (h *hub) keep(b wire.Block, f *wire.Frame) *ring.Entry {
 	return e
 }
 
+// maxForks is how many blocks of one height are taken of what one upstream alone tells.
+const maxForks = 16
+
+// forksOn reports whether an upstream has told as many blocks of that height, and nobody
+// else has one of them. A block of a few bytes costs a kilobyte, and what is below looks at
+// all of its height for its children: without a bound there would be millions.
+func (h *hub) forksOn(b wire.Block, from *peer) bool {
+	if from.teller == 0 || h.ring.Get(b.ID) != nil {
+		return false
+	}
+	n := 0
+	h.ring.At(b.Num(), func(e *ring.Entry) bool {
+		if e.Teller == from.teller && !h.credible(e) {
+			n++
+		}
+		return n < maxForks
+	})
+	return n == maxForks
+}
+
 // onNetworkBlock takes a block that the network has: from an upstream, or,
 // while following, from the leader. from is the peer it came from.
 func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entry {
-	if from != nil && h.crowdsOut(b, from) {
+	if from != nil && (h.crowdsOut(b, from) || h.forksOn(b, from)) {
 		return nil
 	}
 	e := h.keep(b, f)
