@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/downstream"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -30,6 +31,7 @@ type event struct {
 	block   wire.Block // of a block frame: parsed by the reader
 	trx     [32]byte   // of a transaction: its key, which takes the reader 6 ms for the largest
 	at      time.Time  // when the frame was read
+	counted *conn.Conn // the connection among whose waiting frames it counts; nil: none
 	err     error
 }
 
@@ -40,7 +42,9 @@ func (e *event) release() {
 }
 
 // post hands a frame to the hub: transactions to the bulk inbox, dropped when
-// it is full, all else to the urgent one, waiting for room. Blocks are parsed
+// it is full, all else to the urgent one, waiting for room: in the inbox, and in
+// what one connection may have there, or one that floods it would make our blocks
+// wait for a thousand of its frames. Blocks are parsed
 // here, on the reader's goroutine. The error is a peer's fault: malformed
 // bytes. ctx is the connection's.
 func (h *hub) post(ctx context.Context, e event) error {
@@ -67,8 +71,22 @@ func (h *hub) post(ctx context.Context, e event) error {
 			return nil
 		}
 	}
+	if c := e.conn(); c.Enqueue(ctx) {
+		e.counted = c
+	}
 	h.postUrgent(ctx, e)
 	return nil
+}
+
+// conn returns the connection that the event is of.
+func (e *event) conn() *conn.Conn {
+	switch {
+	case e.replica != nil:
+		return e.replica.Conn()
+	case e.up != nil:
+		return e.up.Conn()
+	}
+	return e.link.conn
 }
 
 // postBulk hands a frame to the bulk inbox, or drops it.
@@ -110,6 +128,9 @@ func (h *hub) postUrgent(ctx context.Context, e event) {
 func (h *hub) handleUrgent(e *event) {
 	h.handle(e)
 	h.queued.Add(-1)
+	if e.counted != nil {
+		e.counted.Dequeue()
+	}
 }
 
 // handleNow handles an event on the goroutine of its reader, without waking the

@@ -24,7 +24,8 @@ type Conn struct {
 
 	closing sync.Once
 	done    chan struct{}
-	cause   error // written before done is closed, read after
+	cause   error         // written before done is closed, read after
+	waiting chan struct{} // see Enqueue
 	stats   counters
 }
 
@@ -32,7 +33,7 @@ type Conn struct {
 // a Conn that is never served must be closed.
 func New(nc net.Conn, config Config) *Conn {
 	config = config.withDefaults()
-	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{})}
+	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{}), waiting: make(chan struct{}, share)}
 	c.SetOnDrained(config.OnDrained)
 	c.socket = newSocket(nc)
 	tune(nc, config.WriteTimeout)
