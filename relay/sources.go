@@ -14,9 +14,21 @@ type source struct {
 	name     string
 	observer bool
 	local    *replica
-	remote   []*link // the relays it is connected to, beside this one
-	home     *link   // the one that feeds it; nil: this relay
-	fed      uint64  // the ordinal of the last block known when home began to
+	remote   []*link   // the relays it is connected to, beside this one
+	home     *link     // the one that feeds it; nil: this relay
+	fed      uint64    // the ordinal of the last block known when home began to
+	voting   wire.Slot // when it last voted
+	votes    int       // how often in that slot
+}
+
+// mayVote counts a vote of the source. It reports whether that is not too many: they would
+// fill the queues of upstreams and links, where our blocks have to go.
+func (s *source) mayVote(now wire.Slot) bool {
+	if s.voting != now {
+		s.voting, s.votes = now, 0
+	}
+	s.votes++
+	return s.votes <= slotVotes
 }
 
 // sourceOf returns the source, made if need be.

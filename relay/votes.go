@@ -21,6 +21,9 @@ const (
 	replayed = 64
 	// heldVotes bounds the votes that wait for their block.
 	heldVotes = 256
+	// slotVotes bounds the votes that one of our nodes tells in a slot: its own, and
+	// those of others twice over.
+	slotVotes = 256
 	// holdVote is how long a vote waits for its block.
 	holdVote = 500 * time.Millisecond
 )
@@ -77,7 +80,8 @@ func newVotes() *votes {
 }
 
 // onOthersVote takes a vote from the network's side. In votes mode it reaches
-// the active replica and the observers only: that is the vote gate.
+// the active replica and the observers only: that is the vote gate. An upstream can
+// make up any number: they leave room for what cannot be left out.
 func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 	id, ok := parseVote(f)
 	if !ok {
@@ -93,12 +97,12 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 	}
 	h.votes.remember(keptVote{frame: f.Retain(), vote: id, teller: from.teller, given: h.votes.heard})
 	for _, r := range h.replicaSet {
-		if h.hearsVotes(r) {
+		if h.hearsVotes(r) && r.conn.Roomy(f.Len()) {
 			h.tellVote(r, f)
 		}
 	}
 	for _, l := range h.linkSet {
-		if &l.peer != from {
+		if &l.peer != from && l.conn.Roomy(f.Len()) {
 			l.conn.Send(conn.Control, f)
 		}
 	}
@@ -114,6 +118,9 @@ func (h *hub) hearsVotes(r *replica) bool {
 // as well, to another relay: that is dropped for being the same to the byte, since an
 // upstream can make up a vote in our name, but not the signature.
 func (h *hub) onOurVote(f *wire.Frame, source wire.ID, now time.Time) {
+	if s := h.sources[source]; s != nil && !s.mayVote(h.clock.SlotAt(now)) {
+		return
+	}
 	if h.lead == nil {
 		h.creditVoted(f)
 		h.passVoteUp(f, source)
