@@ -17,6 +17,10 @@ const (
 	syncPauseMax = time.Second
 )
 
+// maxRuns is how many requests of a replica, all but one taken back, may not have ended yet. No nodeos has so many: what it
+// asks for beyond is forgotten, and each would be a goroutine.
+const maxRuns = 8
+
 // Fetcher gets old blocks from where they are.
 type Fetcher interface {
 	// Fetch calls deliver with the blocks start to end, ascending and without a hole, from one source, and returns nil
@@ -30,6 +34,7 @@ type syncs struct {
 	mu   sync.Mutex
 	open *syncRun      // the request being served, nil for none
 	last chan struct{} // closed when the newest run has ended
+	busy int           // runs that have not ended
 	over bool          // the connection has ended
 	runs sync.WaitGroup
 
@@ -63,15 +68,16 @@ func (r *Replica) Sync(ctx context.Context, from Fetcher, start, end uint32) {
 	case s.open != nil:
 		s.open.end = max(s.open.end, uint64(end))
 		return
-	case start > end:
+	case start > end, s.busy >= maxRuns:
 		return
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	run := &syncRun{end: uint64(end), cancel: cancel}
 	previous, ended := s.last, make(chan struct{})
 	s.open, s.last = run, ended
+	s.busy++
 	s.runs.Go(func() {
-		defer close(ended)
+		defer s.end(ended)
 		defer cancel(nil)
 		defer context.AfterFunc(r.live, func() { cancel(context.Cause(r.live)) })()
 		if previous != nil {
@@ -157,6 +163,14 @@ func (r *Replica) closeRun(run *syncRun) {
 	if r.sync.open == run {
 		r.sync.open = nil
 	}
+}
+
+// end notes that the run which closes ended has ended.
+func (s *syncs) end(ended chan struct{}) {
+	s.mu.Lock()
+	s.busy--
+	s.mu.Unlock()
+	close(ended)
 }
 
 // endSync stops what the connection's end leaves behind, and waits for it.

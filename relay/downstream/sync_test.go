@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
 	"testing"
@@ -220,6 +221,32 @@ func TestSyncCancelledAndAskedAgain(t *testing.T) {
 		n.quiet(time.Second)
 		r.end()
 		a.free(t)
+	})
+}
+
+// TestSyncFlood: requests that are taken back faster than they end are not a goroutine each.
+func TestSyncFlood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, downstream.Config{})
+		n, up := r.join("a", wire.ID{1})
+		slow := fetcher(func(ctx context.Context) error {
+			<-ctx.Done()
+			pass(time.Second)
+			return context.Cause(ctx)
+		})
+		before := runtime.NumGoroutine()
+		for range 1000 {
+			up.Sync(t.Context(), slow, 1, 10)
+			up.Sync(t.Context(), nil, 0, 0)
+		}
+		synctest.Wait()
+		if more := runtime.NumGoroutine() - before; more > 50 {
+			t.Errorf("%d goroutines for requests that were taken back", more)
+		}
+		pass(10 * time.Second)
+		up.Sync(t.Context(), &archive{}, 20, 21)
+		n.wantBlocks(20, 21)
+		r.end()
 	})
 }
 
