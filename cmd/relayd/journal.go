@@ -36,6 +36,7 @@ type journal struct {
 	clock   relay.Clock
 	also    func(relay.Record)
 	node    *relay.Node
+	limit   limiter // the observer's
 
 	mu       sync.Mutex
 	counters control.Counters
@@ -49,7 +50,7 @@ type journal struct {
 }
 
 func newJournal(cfg Config, m *control.Metrics, log hclog.Logger, p parts) *journal {
-	j := &journal{cfg: cfg, log: log, metrics: m, clock: p.clock, also: p.observe}
+	j := &journal{cfg: cfg, log: log, metrics: m, clock: p.clock, also: p.observe, limit: limiter{}}
 	if j.clock == nil {
 		j.clock = relay.SystemClock{}
 	}
@@ -104,6 +105,9 @@ func (j *journal) events(ctx context.Context) <-chan control.Event {
 
 // tell writes the log line of a record, if it deserves one.
 func (j *journal) tell(r relay.Record) {
+	if !j.limit.allow(r, j.log) {
+		return
+	}
 	b := r.Block
 	switch r.Kind {
 	case relay.Forwarded:

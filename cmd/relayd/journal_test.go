@@ -126,3 +126,20 @@ func TestRoundOfTheFuture(t *testing.T) {
 		})
 	}
 }
+
+// TestLogOfAFlood has a replica send blocks that are refused, as many as a line carries: they are a few lines of the log.
+func TestLogOfAFlood(t *testing.T) {
+	var log strings.Builder
+	d := newDiary()
+	d.log = hclog.New(&hclog.LoggerOptions{Output: &log})
+	for range 5000 {
+		d.tell(0, relay.Record{Kind: relay.Refused, Name: "nodeos-b", Reason: gate.NotOurs})
+	}
+	d.tell(time.Second, relay.Record{Kind: relay.Refused, Name: "nodeos-b", Reason: gate.NotOurs})
+	if got := strings.Count(log.String(), "\n"); got != linesASecond+2 {
+		t.Errorf("%d lines, want %d", got, linesASecond+2)
+	}
+	if !strings.Contains(log.String(), "left_out=4900") {
+		t.Error("it is not said how many were left out")
+	}
+}
