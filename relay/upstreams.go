@@ -238,6 +238,9 @@ func (h *hub) onUpstreamBlock(u *upPeer, e *event) {
 	}
 	u.slot = max(u.slot, e.block.Slot)
 	u.placed = u.placed || e.block.Num() >= u.up.Head().Num()
+	if old := h.ring.Get(e.block.ID); old != nil && old.Public && old.Network && old.Has(u.number) && old.Teller == u.teller && !old.Vouched {
+		return // it has said so before, and nobody else: the way down a long lie is gone once
+	}
 	entry := h.onNetworkBlock(e.block, e.frame, &u.peer)
 	if entry == nil {
 		if e.block.Num() >= u.up.Head().Num() { // nothing that it was asked for
