@@ -163,6 +163,7 @@ func (h *hub) learn(e *ring.Entry) {
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.moved = time.Now()
 	h.ring.Publish(e)
+	e.Since = h.moved
 	if e.Held = h.heldBy(e); !e.Held {
 		h.aside.Grew(h.moved)
 	}

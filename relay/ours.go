@@ -10,6 +10,14 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
+// takesSlot is the part of a slot that a replica may take to apply a block, and its clock
+// and ours may differ by.
+const takesSlot = 5
+
+// forkedOut is how many of its predecessor's last blocks a producer that had not got them
+// in time leaves out, and the network with it, at most.
+const forkedOut = 2
+
 // onOurBlock takes a block that a replica signed: it is kept, with its origin,
 // and offered to the gate (by the leader) or sent to the leader. A replica of
 // two relays echoes to the one what it heard from the other, as every nodeos
@@ -236,7 +244,7 @@ func (h *hub) align() {
 	mark := h.gate.State().Mark
 	to := fsm.Mark{Last: mark.Last, Slot: mark.Slot, Source: fsm.NodeID(active)}
 	if tip.Block.Num() > mark.Height() {
-		if !tip.Network || !h.nextIsOurs(tip) || !h.inReach(tip, mark) {
+		if !tip.Network || !h.nextIsOurs(tip) || !h.inReach(tip, mark) || h.tooLate(tip) {
 			return
 		}
 		to.Last, to.Slot = fsm.BlockID(tip.Block.ID), uint32(tip.Block.Slot)
@@ -264,4 +272,37 @@ func (h *hub) inReach(e *ring.Entry, mark fsm.Mark) bool {
 	}
 	slot := min(e.Block.Slot, h.clock.SlotAt(time.Now())+AheadOfTime)
 	return int64(e.Block.Num())-int64(mark.Height()) <= int64(slot)-int64(mark.Slot)
+}
+
+// tooLate reports whether the active replica may have begun our next block before it had
+// the tip, which another producer made: a nodeos begins the first one of a round a slot
+// before its time, and does not look at what comes then. Its block is as high as the tip,
+// so with the mark there it would be refused, and with it all of the round, while the
+// network takes it in place of the tip. What the replica builds on its block will tell.
+// Where more than that was missing, the network does not come back to what the replica had.
+func (h *hub) tooLate(tip *ring.Entry) bool {
+	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
+	if !h.sched.Ours(next) {
+		next = tip.Block.Slot + 1
+	}
+	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength)
+	begins = begins.Add(-h.cfg.SlotLength/takesSlot - h.wayTo(h.dir.Active()))
+	late := 0
+	for e := tip; e != nil && !h.sched.IsOurs(e.Block.Producer) && e.Since.After(begins); e = h.ring.Parent(e) {
+		late++
+	}
+	return late > 0 && late <= forkedOut
+}
+
+// wayTo returns how long a block takes to the replica, as far as is known.
+func (h *hub) wayTo(id wire.ID) time.Duration {
+	switch s := h.sources[id]; {
+	case s == nil:
+		return 0
+	case s.local != nil:
+		return s.local.conn.RTT() / 2
+	case s.home != nil:
+		return s.home.conn.RTT() / 2
+	}
+	return 0
 }

@@ -1,0 +1,49 @@
+package relay_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// The last blocks of the producer before us come when our replica has begun its first one
+// on what was there: the network takes ours in their place, so they are no reason to refuse
+// it. Wherever the replica is, and whenever they come.
+func TestPredecessorIsLate(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		mode  director.Mode
+		dials [][]int
+		link  time.Duration
+	}{
+		{"three replicas", director.Votes, [][]int{{0}, {0}, {0}}, 0},
+		{"a lone one", director.Votes, [][]int{{0}}, 0},
+		{"all sign", director.Passive, [][]int{{0}, {0}, {0}}, 0},
+		{"a lone one far away", director.Votes, [][]int{{1}}, 120 * time.Millisecond},
+	} {
+		for _, lag := range []time.Duration{150, 350, 450, 600, 900, 1300} {
+			t.Run(fmt.Sprint(tc.name, " ", lag), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFleet(t, fleetConfig{relays: 2, mode: tc.mode, load: 3, dials: tc.dials, finalizer: []int{0}})
+					defer f.close()
+					if tc.link != 0 {
+						f.mem.SetDelay("r1", "r2", tc.link)
+						f.mem.SetDelay("r2", "r1", tc.link)
+					}
+					rounds(2) // no nodeos begins to produce on a chain that is late
+					for u := range f.net.Addrs() {
+						f.net.Upstream(u).Lag(lag * time.Millisecond)
+					}
+					rounds(1)
+					f.net.Oracle.Begin(f.now())
+					rounds(3)
+					f.clean(24, 0)
+				})
+			})
+		}
+	}
+}
