@@ -45,6 +45,7 @@ const (
 	flagFit
 	flagNetwork
 	flagBody
+	flagSilent
 )
 
 // origin says where a block comes from: who signed it, or that the network has
@@ -100,6 +101,7 @@ type attach struct {
 	id            wire.ID
 	chain         wire.ID // as its handshake says: the leader may know none yet
 	observer, fit bool
+	silent        bool // it answers nothing there
 	name          string
 }
 
@@ -110,7 +112,7 @@ func appendAttach(b []byte, a attach) []byte {
 	name := a.name[:min(len(a.name), maxName)]
 	b = append(b, a.id[:]...)
 	b = append(b, a.chain[:]...)
-	b = append(b, flags(a.observer, flagObserver)|flags(a.fit, flagFit), byte(len(name)))
+	b = append(b, flags(a.observer, flagObserver)|flags(a.fit, flagFit)|flags(a.silent, flagSilent), byte(len(name)))
 	return append(b, name...)
 }
 
@@ -121,7 +123,7 @@ func parseAttach(b []byte) (a attach, err error) {
 	}
 	copy(a.id[:], b)
 	copy(a.chain[:], b[32:])
-	a.observer, a.fit = b[64]&flagObserver != 0, b[64]&flagFit != 0
+	a.observer, a.fit, a.silent = b[64]&flagObserver != 0, b[64]&flagFit != 0, b[64]&flagSilent != 0
 	a.name = string(b[fixed:])
 	return a, nil
 }

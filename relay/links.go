@@ -38,11 +38,14 @@ type Link struct {
 type link struct {
 	peer
 	l        *Link
-	pending  origin           // announced for the next block
-	ours     wire.ID          // announced for the next vote
-	attached map[wire.ID]bool // replicas at the other relay; true: fit
-	ready    bool             // the follower has said hello
+	pending  origin  // announced for the next block
+	ours     wire.ID // announced for the next vote
+	attached map[wire.ID]presence
+	ready    bool // the follower has said hello
 }
+
+// presence is the state of a replica at the other relay.
+type presence struct{ fit, silent bool }
 
 // ServeLink is the leader's end of a follower's feed. It returns why the
 // stream ended; nc is closed by then.
@@ -56,7 +59,7 @@ func (n *Node) FollowLink(ctx context.Context, leader string, nc net.Conn) error
 }
 
 func (n *Node) serveLink(ctx context.Context, l *Link, nc net.Conn) error {
-	l.conn = conn.New(nc, conn.Config{Logger: n.cfg.Logger.Named("link").With("relay", l.name)})
+	l.conn = conn.New(nc, conn.Config{Logger: n.cfg.Logger.Named("link").With("relay", l.name), KeepAlive: linkBeat})
 	l.conn.Start()
 	n.hub.postUrgent(n.done, event{kind: evUp, link: l})
 	err := l.conn.Serve(ctx, func(f *wire.Frame) error {
@@ -94,7 +97,7 @@ func (h *hub) linkUp(l *Link) {
 		l.conn.Close(fmt.Errorf("take link of %s: %w", l.name, err))
 		return
 	}
-	k := &link{peer: peer{number: number, conn: l.conn, name: l.name, judge: !l.up}, l: l, attached: make(map[wire.ID]bool)}
+	k := &link{peer: peer{number: number, conn: l.conn, name: l.name, judge: !l.up}, l: l, attached: make(map[wire.ID]presence)}
 	k.link = k
 	h.links[l] = k
 	h.record(Record{Kind: LinkUp, Name: l.name})

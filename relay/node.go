@@ -81,6 +81,9 @@ func (n *Node) downstreamConfig() downstream.Config {
 	c := n.cfg.Downstream
 	c.ChainID = n.cfg.Chain.Get
 	c.NodeName = n.cfg.Name
+	if c.Conn.KeepAlive == 0 {
+		c.Conn.KeepAlive = replicaBeat
+	}
 	if c.Logger == nil {
 		c.Logger = n.cfg.Logger.Named("downstream")
 	}

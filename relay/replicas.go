@@ -240,9 +240,6 @@ func (h *hub) locate(r *replica, hs *wire.Handshake) {
 	h.recall(r, hs.HeadID, time.Now())
 }
 
-// fit reports whether it is at the head of the chain, as far as is known.
-func (r *replica) fit() bool { return !r.syncing && !r.behind && !r.woken }
-
 // catchUp gives the replica everything up to the front.
 func (h *hub) catchUp(r *replica) {
 	if front := h.front(); front != nil {
@@ -343,6 +340,8 @@ func (h *hub) replicaState(r *replica) {
 		text = "syncing"
 	case r.behind:
 		text = "behind"
+	case r.pulse.silent:
+		text = "silent"
 	}
 	if text != r.said {
 		r.said = text

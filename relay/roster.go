@@ -69,7 +69,7 @@ func (h *hub) sendOurVote(k *link, f *wire.Frame, source wire.ID) {
 func (h *hub) sendAttach(r *replica) {
 	if k := h.leader; k != nil {
 		h.sendFeed(k, typeAttach, appendAttach(h.buf[:0], attach{
-			id: r.id, chain: r.r.Handshake().ChainID, name: r.name, observer: r.observer, fit: r.fit(),
+			id: r.id, chain: r.r.Handshake().ChainID, name: r.name, observer: r.observer, fit: r.fit(), silent: r.pulse.silent,
 		}))
 	}
 }
@@ -90,7 +90,7 @@ func (h *hub) onAttach(k *link, a attach) {
 	news := h.sources[a.id] == nil
 	s := h.sourceOf(a.id, a.name, a.observer)
 	_, known := k.attached[a.id]
-	k.attached[a.id] = a.fit
+	k.attached[a.id] = presence{a.fit, a.silent}
 	if !known {
 		s.remote = append(s.remote, k)
 		h.record(Record{Kind: ReplicaUp, Source: a.id, Name: a.name, Text: "at " + k.name})
@@ -117,19 +117,13 @@ func (h *hub) detach(k *link, id wire.ID) {
 }
 
 // sendRosters decides which relay feeds which replica, and tells the
-// followers: a replica connected here is fed here, any other by the first relay
-// that has it, for as long as it has it.
+// followers: see settle.
 func (h *hub) sendRosters() {
 	if h.lead == nil {
 		return
 	}
 	for _, s := range h.sources {
-		switch {
-		case s.local != nil || len(s.remote) == 0:
-			s.home = nil
-		case s.home == nil:
-			s.home, s.fed = s.remote[0], h.seq
-		}
+		h.settle(s)
 	}
 	for _, k := range h.linkSet {
 		r := roster{term: h.lead.term, active: h.dir.Active(), lib: h.lib(), ups: uint8(min(len(h.upSet), 255))}
@@ -159,6 +153,7 @@ func (h *hub) onRoster(k *link, r roster) {
 			local.muted = true
 		} else if local.muted {
 			h.unmute(local)
+			changed = changed || local.id == r.active
 		}
 	}
 	if s := h.sources[r.active]; changed && s != nil && s.local != nil && !s.local.muted {

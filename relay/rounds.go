@@ -51,6 +51,7 @@ func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
 
 // onTick does what depends on the clock.
 func (h *hub) onTick(now time.Time) {
+	h.watchSilence(now)
 	h.resume(now)
 	h.dun(now)
 	h.recallLater(now)

@@ -15,7 +15,7 @@ type source struct {
 	observer bool
 	local    *replica
 	remote   []*link   // the relays it is connected to, beside this one
-	home     *link     // the one that feeds it; nil: this relay
+	home     *link     // the one that feeds it; nil: this relay, if any
 	fed      uint64    // the ordinal of the last block known when home began to
 	voting   wire.Slot // when it last voted
 	votes    int       // how often in that slot
@@ -71,18 +71,26 @@ func (h *hub) fitSource(s *source) bool {
 	switch {
 	case s.observer:
 		return false
-	case s.local != nil:
-		return s.local.fit()
+	case s.home != nil:
+		return s.home.attached[s.id].fit && !s.home.pulse.silent
 	}
-	return s.home != nil && s.home.attached[s.id]
+	return s.local != nil && s.local.fit()
 }
 
-// candidates lists the replicas for the director.
+// candidates lists the replicas for the director. Where all are silent the fault is
+// ours, or of the lines that they share, and to choose another one would not help.
 func (h *hub) candidates() []director.Replica {
 	list := make([]director.Replica, 0, len(h.sources))
+	fit := false
 	for _, s := range h.sources {
 		if !s.observer {
 			list = append(list, director.Replica{ID: s.id, Name: s.name, Fit: h.fitSource(s)})
+			fit = fit || h.fitSource(s)
+		}
+	}
+	for i := range list {
+		if s := h.sources[list[i].ID]; !fit && s.silent() {
+			list[i].Fit = true
 		}
 	}
 	return list

@@ -124,7 +124,7 @@ func (h *hub) status() Status {
 	}
 	slices.SortFunc(s.Replicas, func(a, b ReplicaStatus) int { return cmp.Compare(a.Name, b.Name) })
 	for _, k := range h.links {
-		s.Links = append(s.Links, LinkStatus{Name: k.name, Leader: k.l.up, RTT: k.conn.RTT(), Behind: k.behind})
+		s.Links = append(s.Links, LinkStatus{Name: k.name, Leader: k.l.up, RTT: k.conn.RTT(), Behind: k.behind || k.pulse.silent})
 	}
 	slices.SortFunc(s.Links, func(a, b LinkStatus) int { return cmp.Compare(a.Name, b.Name) })
 	return s
@@ -136,12 +136,12 @@ func (h *hub) replicaStatus(src *source) ReplicaStatus {
 	}
 	if l := src.local; l != nil {
 		r.Addr, r.Version, r.RTT = l.r.Addr().String(), l.version, l.conn.RTT()
-		r.Behind, r.Syncing = l.behind, l.syncing
+		r.Behind, r.Syncing = l.behind || l.pulse.silent, l.syncing
 		return r
 	}
 	if src.home != nil {
 		r.Relay = src.home.name
-		r.Behind = !src.home.attached[src.id]
+		r.Behind = !src.home.attached[src.id].fit || src.home.pulse.silent
 	}
 	return r
 }

@@ -27,6 +27,7 @@ type peer struct {
 	link *link
 	// teller is set for an upstream.
 	teller quarantine.Teller
+	pulse  pulse
 	// judge: what it is given gets to a replica, which may find that it is not
 	// valid.
 	judge bool

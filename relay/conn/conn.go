@@ -19,6 +19,7 @@ type Conn struct {
 	queue   *queue
 	started atomic.Bool
 	rtt     atomic.Int64
+	answer  atomic.Pointer[time.Time]
 	socket  *socket // nil: only the methods of net can be used
 	onDrain atomic.Pointer[func()]
 
@@ -145,6 +146,14 @@ func (c *Conn) Cause() error {
 
 // RTT is the round-trip time by the last answered time message, zero before the first.
 func (c *Conn) RTT() time.Duration { return time.Duration(c.rtt.Load()) }
+
+// Answered is when the peer last answered a time message, zero before the first: it hears us, and is heard.
+func (c *Conn) Answered() time.Time {
+	if at := c.answer.Load(); at != nil {
+		return *at
+	}
+	return time.Time{}
+}
 
 // RemoteAddr is the peer's address, the zero value if the socket has none of the form address:port. IPv4 addresses that
 // arrive in IPv6 form are turned back.

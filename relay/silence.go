@@ -1,0 +1,91 @@
+package relay
+
+import "time"
+
+// A connection may stand for half a minute before it ends: a process that was stopped, a
+// line that carries nothing. Who answers our time messages hears us and is heard; who
+// no longer does is fed by another relay that it is connected to, and is not to be
+// active while another one answers.
+const (
+	// linkBeat is how often relays ask each other, and linkSilence how long the answer may
+	// stay away: two segments lost one after another, from the other side of the world.
+	linkBeat    = 500 * time.Millisecond
+	linkSilence = 1500 * time.Millisecond
+	// replicaBeat and replicaSilence are the same for a nodeos, which may be busy.
+	replicaBeat    = time.Second
+	replicaSilence = 3 * time.Second
+	// blink bounds what one tick adds to the silence of others: we may have stood still
+	// ourselves.
+	blink = 100 * time.Millisecond
+)
+
+// pulse is what is known of a peer's answers.
+type pulse struct {
+	last   time.Time     // the last one
+	at     time.Duration // when that was seen; see hub.awake
+	silent bool          // it is long ago; who never answers at all is not meant
+}
+
+// listen looks whether an answer has come, and reports whether that changes anything.
+func (p *peer) listen(awake, limit time.Duration) bool {
+	if last := p.conn.Answered(); last != p.pulse.last {
+		p.pulse.last, p.pulse.at = last, awake
+	}
+	was := p.pulse.silent
+	p.pulse.silent = !p.pulse.last.IsZero() && awake-p.pulse.at > limit
+	return p.pulse.silent != was
+}
+
+// watchSilence finds out who hears us and is heard.
+func (h *hub) watchSilence(now time.Time) {
+	h.awake += min(now.Sub(h.ticked), blink)
+	h.ticked = now
+	changed := false
+	for _, r := range h.replicaSet {
+		if r.listen(h.awake, replicaSilence) {
+			changed = true
+			h.replicaState(r)
+		}
+	}
+	for _, k := range h.linkSet {
+		changed = k.listen(h.awake, linkSilence) || changed
+	}
+	if changed {
+		h.sendRosters()
+	}
+}
+
+// silentAt reports whether the replica is not heard over another relay.
+func (s *source) silentAt(k *link) bool { return k.pulse.silent || k.attached[s.id].silent }
+
+// silent reports whether the replica is not heard where it is fed.
+func (s *source) silent() bool {
+	if s.home != nil {
+		return s.silentAt(s.home)
+	}
+	return s.local != nil && s.local.pulse.silent
+}
+
+// settle chooses the relay that feeds the replica: this one, if it is heard here, or the
+// first that it is heard over, for as long as it is. Where it is heard nowhere it stays.
+func (h *hub) settle(s *source) {
+	switch {
+	case s.local != nil && !s.local.pulse.silent || len(s.remote) == 0:
+		s.home = nil
+		return
+	case s.home != nil && !s.silentAt(s.home):
+		return
+	}
+	for _, k := range s.remote {
+		if !s.silentAt(k) {
+			s.home, s.fed = k, h.seq
+			return
+		}
+	}
+	if s.home == nil && s.local == nil {
+		s.home, s.fed = s.remote[0], h.seq
+	}
+}
+
+// fit reports whether it is at the head of the chain, as far as is known, and heard.
+func (r *replica) fit() bool { return !r.syncing && !r.behind && !r.woken && !r.pulse.silent }
