@@ -11,7 +11,7 @@ import (
 
 const (
 	// leadGrace is how long a new leader waits for the replica that holds the
-	// mark to show up (over a link, say) before it chooses another.
+	// mark to show up (over a link, say) before it chooses another; see grace.
 	leadGrace = 300 * time.Millisecond
 	// votesFor is how long after the last vote of others the vote gate is
 	// taken to work, in slots.
@@ -143,7 +143,7 @@ func (h *hub) filled(slot wire.Slot) (found bool) {
 // judgeSlot judges one slot of ours.
 func (h *hub) judgeSlot(slot wire.Slot, now time.Time) {
 	switch {
-	case h.lead == nil, now.Sub(h.lead.began) < leadGrace:
+	case h.lead == nil, now.Sub(h.lead.began) < h.grace():
 		return
 	case h.round.last >= slot, h.tipSlot() >= slot:
 		return
@@ -191,7 +191,7 @@ func (h *hub) waiting(source wire.ID, slot wire.Slot) bool {
 
 // direct lets the director choose, and follows its choice.
 func (h *hub) direct(now time.Time) {
-	if now.Sub(h.lead.began) < leadGrace && !h.fit(h.dir.Active()) {
+	if now.Sub(h.lead.began) < h.grace() && !h.fit(h.dir.Active()) {
 		return // the followers have not all said yet who is connected to them
 	}
 	before := h.dir.Active()
@@ -212,6 +212,17 @@ func (h *hub) direct(now time.Time) {
 	}
 	h.onActive(cause)
 	h.align()
+}
+
+// grace is how long a new leader waits for the replica that holds the mark. In our round that
+// replica is at work, and another one begins two slots later at the earliest: there it is
+// waited for as long as a follower on the other side of the world takes to say who is
+// connected to it, three round trips.
+func (h *hub) grace() time.Duration {
+	if h.sched.Ours(h.clock.SlotAt(time.Now()) + 1) {
+		return max(leadGrace, 2*h.cfg.SlotLength)
+	}
+	return leadGrace
 }
 
 // readySource returns a live replica other than except whose child of the mark
