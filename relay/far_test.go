@@ -32,7 +32,7 @@ func TestHandOverFarApart(t *testing.T) {
 		f.net.Oracle.Begin(f.now())
 		active := f.speaker()
 		for i := range 6 {
-			f.awaitSlot(1+i, time.Duration(i)*70*time.Millisecond)
+			f.awaitSlot(2+i%4, 0)
 			f.members[i%2].resign()
 			f.appoint(f.members[(i+1)%2], 2*way)
 			rounds(1)
@@ -41,5 +41,20 @@ func TestHandOverFarApart(t *testing.T) {
 			t.Errorf("%s speaks, want %s", f.speaker().Name(), active.Name())
 		}
 		f.clean(6*12, 0)
+	})
+}
+
+// All replicas are so far from the leader that the first block of a round comes later than
+// LateAfter: that is not the replica's doing, and the other one would be no sooner.
+func TestReplicasFarAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{1}, {1}}, finalizer: []int{0, 1}})
+		defer f.close()
+		f.apart(220 * time.Millisecond)
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		rounds(4)
+		f.clean(3*12, 0)
 	})
 }

@@ -102,17 +102,22 @@ func (h *hub) votable() bool {
 }
 
 // judge looks at each slot of ours whose time, and LateAfter, have passed. A
-// block that is not there makes the active replica late; that the slot is
+// block that is not there, and has had the time to come, makes the active replica late; that the slot is
 // missed for good is recorded a slot later.
 func (h *hub) judge(now time.Time) {
 	due := h.clock.SlotAt(now.Add(-h.cfg.LateAfter))
-	h.eachOurs(&h.round.judged, due, func(slot wire.Slot) { h.judgeSlot(slot, now) })
+	h.eachOurs(&h.round.judged, h.clock.SlotAt(now.Add(-h.cfg.LateAfter-h.wayFrom(h.dir.Active()))), func(slot wire.Slot) { h.judgeSlot(slot, now) })
 	h.eachOurs(&h.round.closed, max(due, 1)-1, func(slot wire.Slot) {
 		if !h.filled(slot) && (h.lead == nil || now.Sub(h.lead.began) >= leadGrace) {
 			h.record(Record{Kind: Missed, Block: wire.Block{Slot: slot}})
 		}
 	})
 }
+
+// wayFrom is how long a block of the replica is on its way at most. Where every replica is far
+// away the first block of a round would be late from each of them, and a change at each
+// round costs two slots of it.
+func (h *hub) wayFrom(id wire.ID) time.Duration { return min(h.wayTo(id), h.cfg.SlotLength/2) }
 
 // eachOurs calls yield for our slots after from, which it moves up to due, or
 // back to it when the clock was set back: what was looked at has yet to come.
