@@ -47,3 +47,45 @@ func TestPredecessorIsLate(t *testing.T) {
 		}
 	}
 }
+
+// The line to the relay where our replica is holds the last block of the producer before us
+// up until the replica has begun: the leader had it in time, and does not know.
+func TestLineHoldsThePredecessorUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 3, dials: [][]int{{1}}, finalizer: []int{0}})
+		defer f.close()
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		for i := range 6 {
+			f.awaitSlot(0, time.Second)
+			f.mem.CutBoth("r1", "r2")
+			time.Sleep(time.Duration(350+i*100) * time.Millisecond) // fake time
+			f.mem.HealAll()
+			time.Sleep(10 * time.Second) // fake time
+		}
+		rounds(1)
+		f.clean(6*12, 0)
+	})
+}
+
+// What the predecessor's last block tells in time is agreed on ahead of our round, wherever
+// our replica is: its first block need not wait for the group.
+func TestPredecessorInTimeIsReserved(t *testing.T) {
+	t.Parallel()
+	for _, at := range []int{0, 1} {
+		t.Run(fmt.Sprint("at r", at+1), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 3, dials: [][]int{{at}, {at}}, finalizer: []int{0}, commit: 100 * time.Millisecond})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				rounds(3)
+				f.clean(24, 0)
+				if got := f.net.Report(); got.LeadMinMS < 20 {
+					t.Errorf("a block came %v ms ahead of its time, want 20 at least: %+v", got.LeadMinMS, brief(got))
+				}
+			})
+		})
+	}
+}

@@ -281,28 +281,34 @@ func (h *hub) inReach(e *ring.Entry, mark fsm.Mark) bool {
 // network takes it in place of the tip. What the replica builds on its block will tell.
 // Where more than that was missing, the network does not come back to what the replica had.
 func (h *hub) tooLate(tip *ring.Entry) bool {
+	if h.sched.IsOurs(tip.Block.Producer) {
+		return false // no other one builds beside it
+	}
 	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
 	if !h.sched.Ours(next) {
 		next = tip.Block.Slot + 1
 	}
-	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength)
-	begins = begins.Add(-h.cfg.SlotLength/takesSlot - h.wayTo(h.dir.Active()))
+	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength - h.cfg.SlotLength/takesSlot)
+	if h.cameBy(tip, begins) {
+		return false
+	}
 	late := 0
-	for e := tip; e != nil && !h.sched.IsOurs(e.Block.Producer) && e.Since.After(begins); e = h.ring.Parent(e) {
+	for e := tip; e != nil && e.Since.After(begins); e = h.ring.Parent(e) {
 		late++
 	}
-	return late > 0 && late <= forkedOut
+	return late <= forkedOut
 }
 
-// wayTo returns how long a block takes to the replica, as far as is known.
-func (h *hub) wayTo(id wire.ID) time.Duration {
-	switch s := h.sources[id]; {
-	case s == nil:
-		return 0
-	case s.local != nil:
-		return s.local.conn.RTT() / 2
-	case s.home != nil:
-		return s.home.conn.RTT() / 2
+// cameBy reports whether the active replica had the block by then. One that answers is asked, or
+// the relay that feeds it: there is no telling how long a line holds a block up.
+func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
+	p := h.wayOf(h.dir.Active())
+	if p == nil {
+		return !e.Since.After(then)
 	}
-	return 0
+	way := p.conn.RTT() / 2
+	if p.pulse.last.At.IsZero() {
+		return !e.Since.Add(way).After(then)
+	}
+	return !e.Reached.IsZero() && !e.Reached.Add(-way).After(then)
 }

@@ -1,6 +1,11 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
 
 // A connection may stand for half a minute before it ends: a process that was stopped, a
 // line that carries nothing. Who answers our time messages hears us and is heard; who
@@ -21,7 +26,7 @@ const (
 
 // pulse is what is known of a peer's answers.
 type pulse struct {
-	last   time.Time     // the last one
+	last   conn.Answer   // the last one
 	at     time.Duration // when that was seen; see hub.awake
 	silent bool          // it is long ago; who never answers at all is not meant
 }
@@ -32,7 +37,7 @@ func (p *peer) listen(awake, limit time.Duration) bool {
 		p.pulse.last, p.pulse.at = last, awake
 	}
 	was := p.pulse.silent
-	p.pulse.silent = !p.pulse.last.IsZero() && awake-p.pulse.at > limit
+	p.pulse.silent = !p.pulse.last.At.IsZero() && awake-p.pulse.at > limit
 	return p.pulse.silent != was
 }
 
@@ -52,6 +57,46 @@ func (h *hub) watchSilence(now time.Time) {
 	}
 	if changed {
 		h.sendRosters()
+	}
+	h.noteReached()
+}
+
+// wayOf returns the connection over which the replica is fed, nil when there is none.
+func (h *hub) wayOf(id wire.ID) *peer {
+	switch s := h.sources[id]; {
+	case s == nil:
+	case s.home != nil:
+		return &s.home.peer
+	case s.local != nil:
+		return &s.local.peer
+	}
+	return nil
+}
+
+// wayTo returns how long a block takes to the replica, as far as is known.
+func (h *hub) wayTo(id wire.ID) time.Duration {
+	if p := h.wayOf(id); p != nil {
+		return p.conn.RTT() / 2
+	}
+	return 0
+}
+
+// noteReached notes by when the newest blocks had reached the active replica, or the relay
+// that feeds it.
+func (h *hub) noteReached() {
+	p := h.wayOf(h.dir.Active())
+	if p == nil || p.pulse.last.At.IsZero() {
+		return
+	}
+	e := h.head()
+	for range forkedOut + 1 {
+		if e == nil || !e.Reached.IsZero() {
+			return
+		}
+		if !e.Since.After(p.pulse.last.Asked) {
+			e.Reached = p.pulse.last.At
+		}
+		e = h.ring.Parent(e)
 	}
 }
 

@@ -19,7 +19,7 @@ type Conn struct {
 	queue   *queue
 	started atomic.Bool
 	rtt     atomic.Int64
-	answer  atomic.Pointer[time.Time]
+	answer  atomic.Pointer[Answer]
 	socket  *socket // nil: only the methods of net can be used
 	onDrain atomic.Pointer[func()]
 
@@ -147,12 +147,22 @@ func (c *Conn) Cause() error {
 // RTT is the round-trip time by the last answered time message, zero before the first.
 func (c *Conn) RTT() time.Duration { return time.Duration(c.rtt.Load()) }
 
-// Answered is when the peer last answered a time message, zero before the first: it hears us, and is heard.
-func (c *Conn) Answered() time.Time {
-	if at := c.answer.Load(); at != nil {
-		return *at
+// Answer is a peer's answer to a time message: it hears us, and is heard. What was queued before Asked had reached it by then.
+type Answer struct{ Asked, At time.Time }
+
+// Answered is the peer's last answer, zero before the first.
+func (c *Conn) Answered() Answer {
+	if a := c.answer.Load(); a != nil {
+		return *a
 	}
-	return time.Time{}
+	return Answer{}
+}
+
+// Ask sends a time message beside those of KeepAlive.
+func (c *Conn) Ask() {
+	if c.started.Load() {
+		c.sendTime(0, 0)
+	}
 }
 
 // RemoteAddr is the peer's address, the zero value if the socket has none of the form address:port. IPv4 addresses that

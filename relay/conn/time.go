@@ -21,7 +21,7 @@ func (c *Conn) heard(f *wire.Frame, lastXmt *int64) error {
 	if t.Org != 0 {
 		if rtt := now.Sub(time.Unix(0, wire.Nanoseconds(t.Org))); rtt >= 0 && rtt <= maxRTT {
 			c.rtt.Store(int64(rtt))
-			c.answer.Store(&now)
+			c.answer.Store(&Answer{now.Add(-rtt), now})
 		}
 		return nil
 	}

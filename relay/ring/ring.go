@@ -36,8 +36,8 @@ type Entry struct {
 	Public bool
 	// Seen is the owner's ordinal of when the block became known.
 	Seen uint64
-	// Since is when it became public.
-	Since time.Time
+	// Since is when it became public, and Reached by when it was at the active replica.
+	Since, Reached time.Time
 	// Teller is the upstream that told the block first; 0: not known. Vouched: a
 	// second one has it, or a replica.
 	Teller  uint8
