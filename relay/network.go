@@ -179,7 +179,7 @@ func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	for _, r := range h.replicaSet {
 		h.tellReplica(r, e)
 	}
-	if p := h.wayOf(h.dir.Active()); p != nil && h.lead != nil && h.nextIsOurs(e) {
+	if p := h.wayOf(h.dir.Active()); p != nil && h.lead != nil && !h.sched.IsOurs(e.Block.Producer) && h.nextIsOurs(e) {
 		p.conn.Ask()
 	}
 	h.votes.flush(h, e.Block.ID)
