@@ -19,7 +19,6 @@ type Conn struct {
 	queue   *queue
 	started atomic.Bool
 	rtt     atomic.Int64
-	answer  atomic.Pointer[Answer]
 	socket  *socket // nil: only the methods of net can be used
 	onDrain atomic.Pointer[func()]
 
@@ -28,6 +27,9 @@ type Conn struct {
 	cause   error         // written before done is closed, read after
 	waiting chan struct{} // see Enqueue
 	stats   counters
+
+	answerMu sync.Mutex
+	answer   Answer
 }
 
 // New takes over a connected socket. It sets TCP_NODELAY where there is TCP. Nothing is read or written before Serve;
@@ -152,10 +154,9 @@ type Answer struct{ Asked, At time.Time }
 
 // Answered is the peer's last answer, zero before the first.
 func (c *Conn) Answered() Answer {
-	if a := c.answer.Load(); a != nil {
-		return *a
-	}
-	return Answer{}
+	c.answerMu.Lock()
+	defer c.answerMu.Unlock()
+	return c.answer
 }
 
 // Ask sends a time message beside those of KeepAlive.

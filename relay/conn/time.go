@@ -21,7 +21,9 @@ func (c *Conn) heard(f *wire.Frame, lastXmt *int64) error {
 	if t.Org != 0 {
 		if rtt := now.Sub(time.Unix(0, wire.Nanoseconds(t.Org))); rtt >= 0 && rtt <= maxRTT {
 			c.rtt.Store(int64(rtt))
-			c.answer.Store(&Answer{now.Add(-rtt), now})
+			c.answerMu.Lock()
+			c.answer = Answer{now.Add(-rtt), now}
+			c.answerMu.Unlock()
 		}
 		return nil
 	}
