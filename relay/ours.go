@@ -10,14 +10,6 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// takesSlot is the part of a slot that a replica may take to apply a block, and its clock
-// and ours may differ by.
-const takesSlot = 5
-
-// forkedOut is how many of its predecessor's last blocks a producer that had not got them
-// in time leaves out, and the network with it, at most.
-const forkedOut = 2
-
 // onOurBlock takes a block that a replica signed: it is kept, with its origin,
 // and offered to the gate (by the leader) or sent to the leader. A replica of
 // two relays echoes to the one what it heard from the other, as every nodeos
@@ -272,43 +264,4 @@ func (h *hub) inReach(e *ring.Entry, mark fsm.Mark) bool {
 	}
 	slot := min(e.Block.Slot, h.clock.SlotAt(time.Now())+AheadOfTime)
 	return int64(e.Block.Num())-int64(mark.Height()) <= int64(slot)-int64(mark.Slot)
-}
-
-// tooLate reports whether the active replica may have begun our next block before it had
-// the tip, which another producer made: a nodeos begins the first one of a round a slot
-// before its time, and does not look at what comes then. Its block is as high as the tip,
-// so with the mark there it would be refused, and with it all of the round, while the
-// network takes it in place of the tip. What the replica builds on its block will tell.
-// Where more than that was missing, the network does not come back to what the replica had.
-func (h *hub) tooLate(tip *ring.Entry) bool {
-	if h.sched.IsOurs(tip.Block.Producer) {
-		return false // no other one builds beside it
-	}
-	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
-	if !h.sched.Ours(next) {
-		next = tip.Block.Slot + 1
-	}
-	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength - h.cfg.SlotLength/takesSlot)
-	if h.cameBy(tip, begins) {
-		return false
-	}
-	late := 0
-	for e := tip; e != nil && e.Since.After(begins); e = h.ring.Parent(e) {
-		late++
-	}
-	return late <= forkedOut
-}
-
-// cameBy reports whether the active replica had the block by then. One that answers is asked, or
-// the relay that feeds it: there is no telling how long a line holds a block up.
-func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
-	p := h.wayOf(h.dir.Active())
-	if p == nil {
-		return !e.Since.After(then)
-	}
-	way := p.conn.RTT() / 2
-	if p.pulse.last.At.IsZero() {
-		return !e.Since.Add(way).After(then)
-	}
-	return !e.Reached.IsZero() && !e.Reached.Add(-way).After(then)
 }

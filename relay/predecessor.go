@@ -1,0 +1,69 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// takesSlot is the part of a slot that a replica may take to apply a block, and its clock
+// and ours may differ by.
+const takesSlot = 5
+
+// forkedOut is how many of its predecessor's last blocks a producer that had not got them
+// in time leaves out, and the network with it, at most.
+const forkedOut = 2
+
+// tooLate reports whether the active replica may have begun our next block before it had
+// the tip, which another producer made: a nodeos begins the first one of a round a slot
+// before its time, and does not look at what comes then. Its block is as high as the tip,
+// so with the mark there it would be refused, and with it all of the round, while the
+// network takes it in place of the tip. What the replica builds on its block will tell.
+// Where more was missing, or the tip certifies some of that, the network does not come back to
+// what the replica had (Savanna: the newest certificate decides, not the length).
+func (h *hub) tooLate(tip *ring.Entry) bool {
+	if h.sched.IsOurs(tip.Block.Producer) {
+		return false // no other one builds beside it
+	}
+	next := max(tip.Block.Slot, h.clock.SlotAt(time.Now())) + 1
+	if !h.sched.Ours(next) {
+		next = tip.Block.Slot + 1
+	}
+	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength - h.cfg.SlotLength/takesSlot)
+	if h.cameBy(tip, begins) || h.builtOn(tip, h.dir.Active()) {
+		return false
+	}
+	late, e := 0, tip
+	for ; e != nil && e.Since.After(begins); e = h.ring.Parent(e) {
+		late++
+	}
+	if e != nil && h.certified(tip) > e.Block.Slot {
+		return false // by what it certifies it goes before ours, however long that gets
+	}
+	return late <= forkedOut
+}
+
+// builtOn reports whether the replica has built on the block.
+func (h *hub) builtOn(parent *ring.Entry, replica wire.ID) (built bool) {
+	h.ring.At(parent.Block.Num()+1, func(e *ring.Entry) bool {
+		built = e.Block.Previous == parent.Block.ID && e.From(replica)
+		return !built
+	})
+	return built
+}
+
+// cameBy reports whether the active replica had the block by then. One that answers is asked, or
+// the relay that feeds it: there is no telling how long a line holds a block up.
+func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
+	p := h.wayOf(h.dir.Active())
+	if p == nil {
+		return !e.Since.After(then)
+	}
+	way := p.conn.RTT() / 2
+	if p.pulse.last.At.IsZero() {
+		return !e.Since.Add(way).After(then)
+	}
+	return !e.Reached.IsZero() && !e.Reached.Add(-way).After(then)
+}
