@@ -25,7 +25,8 @@ func TestPredecessorIsLate(t *testing.T) {
 		{"all sign", director.Passive, [][]int{{0}, {0}, {0}}, 0},
 		{"a lone one far away", director.Votes, [][]int{{1}}, 120 * time.Millisecond},
 	} {
-		for _, lag := range []time.Duration{150, 350, 450, 600, 900, 1300} {
+		lags := []time.Duration{150, 350, 450, 600, 900, 1300}
+		for _, lag := range lags[:2*repeat(3)] {
 			t.Run(fmt.Sprint(tc.name, " ", lag), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFleet(t, fleetConfig{relays: 2, mode: tc.mode, load: 3, dials: tc.dials, finalizer: []int{0}})

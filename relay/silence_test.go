@@ -40,14 +40,14 @@ func TestSilenceBeforeOurRound(t *testing.T) {
 				defer f.close()
 				rounds(2)
 				f.net.Oracle.Begin(f.now())
-				for range 3 {
+				for range repeat(3) {
 					f.awaitSlot(0, 5*time.Second)
 					tc.cut(f)
 					time.Sleep(13 * time.Second) // fake time
 					f.mem.HealAll()
 					rounds(1)
 				}
-				f.clean(3*12, 0)
+				f.clean(repeat(3)*12, 0)
 			})
 		})
 	}

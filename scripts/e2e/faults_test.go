@@ -33,14 +33,14 @@ var faults = []fault{
 	{name: "leader cut off from the other members", slot: 4, hold: inRound, budget: 2, within: 3 * second, strike: cutting(leader, between)},
 	{name: "leader cut off from the upstreams", slot: 4, hold: inRound, budget: 2, strike: cutting(leader, outside)},
 	{name: "follower killed", slot: 4, hold: inRound, budget: 0, strike: killing(follower)},
-	{name: "follower paused", slot: 4, hold: inRound, budget: 0, strike: pausing(follower)},
+	{name: "follower paused", slot: 4, hold: inRound, budget: 0, strike: pausing(follower), long: true},
 	{name: "follower cut off from the other members", slot: 4, hold: inRound, budget: 0, strike: cutting(follower, between)},
 	{name: "active replica killed", slot: 4, hold: inRound, budget: 1, strike: killing(active)},
 	{name: "active replica paused", slot: 4, hold: inRound, budget: 2, strike: pausing(active)},
 	{name: "active replica cut off", slot: 4, hold: inRound, budget: 2, strike: cutting(active, home)},
 	{name: "standby replica and one upstream killed", slot: 4, hold: inRound, budget: 0, strike: both(killing(standby), killing(upstream))},
-	{name: "standby replica and one upstream paused", slot: 4, hold: inRound, budget: 0, strike: both(pausing(standby), pausing(upstream))},
-	{name: "standby replica and one upstream cut off", slot: 4, hold: inRound, budget: 0, strike: both(cutting(standby, home), cutting(upstream, outside))},
+	{name: "standby replica and one upstream paused", slot: 4, hold: inRound, budget: 0, strike: both(pausing(standby), pausing(upstream)), long: true},
+	{name: "standby replica and one upstream cut off", slot: 4, hold: inRound, budget: 0, strike: both(cutting(standby, home), cutting(upstream, outside)), long: true},
 	{name: "finalizer killed", slot: 2, hold: inRound, budget: 0, strike: killing(finalizer)},
 	// Nobody is left who knows whether the active replica's next block went out, so what is left of the round waits for the network to go on:
 	// 8 slots after slot 3. The next round is whole, as after every fault.
