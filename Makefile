@@ -14,7 +14,7 @@ GOFUMPT := mvdan.cc/gofumpt@v0.12.0
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 # Knobs: make fuzz FUZZTIME=1m, make bench BENCH=Fanout, make demo DEMO="--drill --for 60s", make test PKG=./relay/...,
-# make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=50000 FIRST=1,
+# make drill COUNT=10, make e2e E2E=Faults/leader, make e2e E2E_SHORT=1, make schedules N=100000 FIRST=1,
 # make chaos SEED=7 FAULTS=40 KINDS=kill,cut, make storm-mutants STORMS=1000
 PKG ?= ./...
 FUZZTIME ?= 5s
@@ -164,7 +164,7 @@ ci: ## What CI runs, cheapest first
 	$(MAKE) build
 	$(MAKE) lint
 	$(MAKE) test
-	$(MAKE) schedules N=1000
+	$(MAKE) schedules N=500
 	$(MAKE) race
 	$(MAKE) -j2 --output-sync=target chaos fuzz SEED=2 FUZZTIME=2s # chaos waits most of its time
 	$(MAKE) e2e E2E_SHORT=1
