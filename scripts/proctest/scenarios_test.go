@@ -14,6 +14,7 @@ import (
 // TestGroup does to three real relays what happens to relays, one scenario
 // after the other on one group, and asks the network what it saw.
 func TestGroup(t *testing.T) {
+	t.Parallel() // the recordings wait most of their time
 	g := newGroup(t, setup{seed: rand.Uint64()})
 	for _, s := range []struct {
 		name string
