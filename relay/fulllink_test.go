@@ -2,6 +2,7 @@ package relay_test
 
 import (
 	"encoding/binary"
+	"net"
 	"testing"
 	"testing/synctest"
 
@@ -9,30 +10,37 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// stall is a follower that says hello and then reads nothing while it is told of votes:
-// others of the network's, and ours of ours. It returns what then is on its link, in
-// order: true for a vote that is announced as ours; and whether the relay ended the link.
-// The last vote on it is one of the network's.
-func (v *ballots) stall(t *testing.T, others, ours int) (votes []wire.Vote, announced []bool, ended bool) {
+// follow is a follower that has said hello: both ends of the link, and why the relay ended it.
+func (v *ballots) follow(t *testing.T) (nc, served net.Conn, over chan error) {
+	t.Helper()
 	ln, err := v.mem.Host("relay").Listen("relay:8300")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	nc, err := v.mem.Host("r2").Dial(v.ctx, "relay:8300")
+	nc, err = v.mem.Host("r2").Dial(v.ctx, "relay:8300")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
-	served, err := ln.Accept()
+	served, err = ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
-	over := make(chan error, 1)
+	over = make(chan error, 1)
 	go func() { over <- v.node.ServeLink(v.ctx, "r2", served) }()
 	hello := wire.RawFrame(64, append([]byte{1}, make([]byte, 32)...)) // version 1, no tip
 	nc.Write(hello.Bytes())
 	hello.Release()
+	return nc, served, over
+}
+
+// stall is a follower that says hello and then reads nothing while it is told of votes:
+// others of the network's, and ours of ours. It returns what then is on its link, in
+// order: true for a vote that is announced as ours; and whether the relay ended the link.
+// The last vote on it is one of the network's.
+func (v *ballots) stall(t *testing.T, others, ours int) (votes []wire.Vote, announced []bool, ended bool) {
+	nc, served, over := v.follow(t)
+	defer nc.Close()
 	settle()
 	vote := func(p *player, finalizer byte, n int) {
 		m := wire.Vote{Block: v.base.id, Strong: true, Key: [96]byte{finalizer}}

@@ -17,25 +17,8 @@ func TestVoteFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := newBallots(t)
 		defer v.close()
-		ln, err := v.mem.Host("relay").Listen("relay:8300")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer ln.Close()
-		follower, err := v.mem.Host("r2").Dial(v.ctx, "relay:8300")
-		if err != nil {
-			t.Fatal(err)
-		}
+		follower, served, over := v.follow(t)
 		defer follower.Close()
-		served, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		over := make(chan error, 1)
-		go func() { over <- v.node.ServeLink(v.ctx, "r2", served) }()
-		hello := wire.RawFrame(64, append([]byte{1}, make([]byte, 32)...)) // version 1, no tip
-		follower.Write(hello.Bytes())
-		hello.Release()
 		observer, err := v.mem.Host("slow").Dial(v.ctx, "relay:9876")
 		if err != nil {
 			t.Fatal(err)
