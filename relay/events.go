@@ -51,7 +51,7 @@ func (h *hub) post(ctx context.Context, e event) error {
 	e.at = time.Now()
 	switch e.frame.Type() {
 	case wire.TypeTransaction, typeNote:
-		if !presentable(e.frame) {
+		if !e.presentable() {
 			e.release()
 			return nil
 		}
@@ -108,9 +108,16 @@ func (h *hub) postBulk(e event) {
 
 // presentable reports whether a transaction may be shown to peers. One that
 // they cannot decode would make every one of them close on us; it is dropped
-// without a word, for it may have come from further away than its sender.
-func presentable(f *wire.Frame) bool {
-	return f.Type() != wire.TypeTransaction || wire.CheckTransaction(f.Body()) == nil
+// without a word, for it may have come from further away than its sender. So is
+// one that would inflate to more than its connection may ask for.
+func (e *event) presentable() bool {
+	if e.frame.Type() != wire.TypeTransaction {
+		return true
+	}
+	c := e.conn()
+	cost, err := wire.CheckTransaction(e.frame.Body(), c.Inflatable())
+	c.Inflated(cost)
+	return err == nil
 }
 
 // postUrgent waits for room in the urgent inbox, or for the end of ctx.

@@ -643,7 +643,7 @@ func transaction(t *testing.T, size int) []byte {
 	trx = append(trx, 0) // no extensions
 	body := binary.AppendUvarint([]byte{0, 0, 0}, uint64(len(trx)))
 	body = append(body, trx...)
-	if err := wire.CheckTransaction(body); err != nil {
+	if _, err := wire.CheckTransaction(body, 0); err != nil {
 		t.Fatal(err)
 	}
 	return body

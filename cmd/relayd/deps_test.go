@@ -45,7 +45,7 @@ var rules = map[string]rule{
 	"relay/director":   {own: []string{"relay/wire"}, pure: true, why: "time is an argument, so that every failover can be replayed"},
 	"relay/quarantine": {own: []string{"relay/wire"}, pure: true, why: "time is an argument; what it decides must not reach the gate"},
 	"relay/wire":       {own: nil, others: []string{ecc}, why: "bytes from strangers meet as little code as possible"},
-	"relay/conn":       {own: []string{"relay/wire"}, others: []string{hclog}, why: "a connection knows frames, not what they are for"},
+	"relay/conn":       {own: []string{"relay/wire"}, others: []string{hclog, "golang.org/x/time/rate"}, why: "a connection knows frames, not what they are for"},
 	"relay/upstream":   {own: []string{"relay/conn", "relay/wire"}, others: []string{hclog, ecc}, why: "the two sides meet in the hub only"},
 	"relay/downstream": {own: []string{"relay/conn", "relay/wire"}, others: []string{hclog, ecc}, why: "the two sides meet in the hub only"},
 	"relay/control":    {others: []string{hclog, "github.com/hashicorp/go-metrics", "github.com/prometheus/client_golang"}, why: "the API describes the node in its own types, so that the node can change beneath it"},

@@ -9,6 +9,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
@@ -28,6 +30,8 @@ type Conn struct {
 	waiting chan struct{} // see Enqueue
 	stats   counters
 
+	inflation *rate.Limiter // see Inflatable
+
 	answerMu sync.Mutex
 	answer   Answer
 }
@@ -36,7 +40,7 @@ type Conn struct {
 // a Conn that is never served must be closed.
 func New(nc net.Conn, config Config) *Conn {
 	config = config.withDefaults()
-	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{}), waiting: make(chan struct{}, share)}
+	c := &Conn{net: nc, config: config, queue: newQueue(config), done: make(chan struct{}), waiting: make(chan struct{}, share), inflation: newInflation()}
 	c.SetOnDrained(config.OnDrained)
 	c.socket = newSocket(nc)
 	tune(nc, config.WriteTimeout)

@@ -17,6 +17,8 @@ const (
 	// maxTrx bounds an inflated transaction (nodeos
 	// libraries/chain/transaction.cpp, zlib_decompress: 1 MiB).
 	maxTrx = 1 << 20
+	// inflation is what an inflation costs besides the bytes it yields: the tables that are set up for it.
+	inflation = 4 << 10
 	// maxTrxList bounds the elements of any list in a transaction; each takes a
 	// byte at least.
 	maxTrxList = maxTrx
@@ -27,7 +29,11 @@ const (
 // there ends the connection (net_plugin.cpp:3008): one such message passed on
 // to everybody would cost the relay every peer at once. It checks form only,
 // and allocates nothing unless the transaction is compressed.
-func CheckTransaction(body []byte) error {
+//
+// A compressed transaction of 1 kB can inflate to 1 MiB and cost milliseconds,
+// so room is how many bytes may be inflated at most, and cost how many were (4 KiB
+// more each time). One that would need more than room is refused with ErrLimit.
+func CheckTransaction(body []byte, room int) (cost int, err error) {
 	c := cursor{b: body}
 	for range c.count(maxTrxList) {
 		if c.signature(); c.err != nil {
@@ -40,28 +46,27 @@ func CheckTransaction(body []byte) error {
 	}
 	free, trx := c.bytes(MaxPayload), c.bytes(MaxPayload)
 	if err := c.end(); err != nil {
-		return fmt.Errorf("decode packed_transaction: %w", err)
+		return 0, fmt.Errorf("decode packed_transaction: %w", err)
 	}
 	if compression == 1 {
-		var err error
-		if trx, err = inflate(trx); err == nil && len(free) > 0 {
-			free, err = inflate(free)
+		if trx, err = inflate(trx, room, &cost); err == nil && len(free) > 0 {
+			free, err = inflate(free, room, &cost)
 		}
 		if err != nil {
-			return fmt.Errorf("decode packed_transaction: %w", err)
+			return cost, fmt.Errorf("decode packed_transaction: %w", err)
 		}
 	}
 	if err := checkTrx(trx); err != nil {
-		return fmt.Errorf("decode transaction: %w", err)
+		return cost, fmt.Errorf("decode transaction: %w", err)
 	}
 	if len(free) > 0 {
 		c := cursor{b: free}
 		c.skip(func() { c.bytes(MaxPayload) })
 		if c.err != nil {
-			return fmt.Errorf("decode context-free data: %w", c.err)
+			return cost, fmt.Errorf("decode context-free data: %w", c.err)
 		}
 	}
-	return nil
+	return cost, nil
 }
 
 // skip passes over a list.
@@ -96,14 +101,21 @@ func checkTrx(b []byte) error {
 	return c.err
 }
 
-// inflate decompresses up to maxTrx bytes.
-func inflate(b []byte) ([]byte, error) {
+// inflate decompresses up to maxTrx bytes, if that costs no more than room with
+// what it has cost before, and adds what it costs.
+func inflate(b []byte, room int, cost *int) ([]byte, error) {
+	limit := min(maxTrx, room-*cost-inflation)
+	if limit < 0 {
+		return nil, ErrLimit
+	}
+	*cost += inflation
 	r, err := zlib.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return nil, err
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxTrx+1))
-	if err == nil && len(out) > maxTrx {
+	out, err := io.ReadAll(io.LimitReader(r, int64(limit)+1))
+	*cost += len(out)
+	if err == nil && len(out) > limit {
 		err = ErrLimit
 	}
 	return out, err

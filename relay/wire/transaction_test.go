@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/zlib"
 	"encoding/binary"
+	"errors"
 	"testing"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -57,19 +58,51 @@ func TestCheckTransaction(t *testing.T) {
 		{"context-free data that ends early", packed(1, 0, []byte{3, 1}, transfer(4)), false},
 		{"no signature type", append([]byte{1, 9}, good[2:]...), false},
 	} {
-		if err := wire.CheckTransaction(tc.body); (err == nil) != tc.ok {
+		if _, err := wire.CheckTransaction(tc.body, 1<<22); (err == nil) != tc.ok {
 			t.Errorf("%s: %v, want ok=%v", tc.name, err, tc.ok)
 		}
 	}
-	if n := testing.AllocsPerRun(100, func() { wire.CheckTransaction(good) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { wire.CheckTransaction(good, 0) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+// What is inflated has a bound, and its price is told whatever comes of it.
+func TestTransactionsInflateWithinBounds(t *testing.T) {
+	const each = 4 << 10
+	small, bomb := transfer(500), make([]byte, 2<<20)
+	for _, tc := range []struct {
+		name string
+		body []byte
+		room int
+		cost int
+		err  error
+	}{
+		{"not compressed", packed(1, 0, nil, small), 0, 0, nil},
+		{"no room", packed(1, 1, nil, deflate(small)), 0, 0, wire.ErrLimit},
+		{"just enough", packed(1, 1, nil, deflate(small)), each + len(small), each + len(small), nil},
+		{"one byte short", packed(1, 1, nil, deflate(small)), each + len(small) - 1, each + len(small), wire.ErrLimit},
+		{"no room for the context-free data", packed(1, 1, deflate([]byte{0}), deflate(small)), each + len(small), each + len(small), wire.ErrLimit},
+		{"room for both", packed(1, 1, deflate([]byte{0}), deflate(small)), 1 << 20, 2*each + len(small) + 1, nil},
+		{"a bomb in little room", packed(1, 1, nil, deflate(bomb)), 64 << 10, 64<<10 + 1, wire.ErrLimit},
+		{"a bomb", packed(1, 1, nil, deflate(bomb)), 8 << 20, each + 1<<20 + 1, wire.ErrLimit},
+	} {
+		cost, err := wire.CheckTransaction(tc.body, tc.room)
+		if cost != tc.cost || !errors.Is(err, tc.err) {
+			t.Errorf("%s: cost %d, error %v; want %d, %v", tc.name, cost, err, tc.cost, tc.err)
+		}
 	}
 }
 
 func FuzzCheckTransaction(f *testing.F) {
 	f.Add(packed(1, 0, nil, transfer(40)))
 	f.Add(packed(2, 1, []byte{0}, deflate(transfer(40))))
-	f.Fuzz(func(_ *testing.T, body []byte) { wire.CheckTransaction(body) })
+	f.Fuzz(func(t *testing.T, body []byte) {
+		const room = 64 << 10
+		if cost, _ := wire.CheckTransaction(body, room); cost > room+1 {
+			t.Errorf("cost %d, want %d at most", cost, room+1)
+		}
+	})
 }
 
 // Every transaction that real nodes sent passes.
@@ -82,7 +115,7 @@ func TestRecordedTransactionsPass(t *testing.T) {
 					continue
 				}
 				n++
-				if err := wire.CheckTransaction(f.Body()); err != nil {
+				if _, err := wire.CheckTransaction(f.Body(), 0); err != nil {
 					t.Errorf("%s, frame %d: %v", name, i, err)
 				}
 			}
