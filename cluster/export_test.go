@@ -85,5 +85,5 @@ func NewInbox(t *raft.NetworkTransport) raft.Transport {
 // TakeSnapshot is takeSnapshot.
 func TakeSnapshot(r *raft.Raft, c *raft.RPC) bool { return takeSnapshot(r, c) }
 
-// LeavePrevious is leavePrevious.
-func LeavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) { leavePrevious(r, logs, c) }
+// Amend is amend.
+func Amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) { amend(r, logs, c) }

@@ -6,14 +6,33 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// amend changes a leader's call where raft would take more from it, or less, than it tells.
+func amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
+	boundCommit(c)
+	leavePrevious(r, logs, c)
+}
+
+// boundCommit has a leader's call commit no more than it ends with. What this member's log holds beyond may be a former leader's, of which the call tells
+// nothing, and raft applies it up to what the leader has committed (hashicorp/raft v1.8.0, appendEntries, takes the end of the log, where Raft's paper has the
+// last new entry). A leader makes such a call: its first, of its log as it is before its own first entry, is tried again after a pause
+// when it fails (replicateTo), and then tells what was committed meanwhile. So does a call that was held up.
+func boundCommit(c *raft.RPC) {
+	req, ok := c.Command.(*raft.AppendEntriesRequest)
+	if !ok {
+		return
+	}
+	if end := req.PrevLogEntry + uint64(len(req.Entries)); req.LeaderCommitIndex > end {
+		bounded := *req
+		bounded.LeaderCommitIndex = end
+		c.Command = &bounded
+	}
+}
+
 // leavePrevious takes from a leader's call the question whether this member's log has the entry before the new ones, where that entry is applied
 // here and no longer in the log. A leader has all that is committed (Raft, 5.4), so its entry is the one applied. Raft looks into the log alone, not at the snapshot that
 // the entry went into (hashicorp/raft v1.8.0, appendEntries), and says no: a member whose log after a snapshot holds nothing but what a former leader
 // wrote and nobody else has would get nothing any more from any leader but that one. Nor does it look into the log for the last entry, whose term it
 // keeps: when a snapshot ends where the log of a former leader ended, that term is the former leader's.
-//
-// A call that was held up may end below what is applied, while the log holds a former leader's entries beyond. It tells nothing of those, and raft would
-// apply them, up to what the leader has committed: so what the call commits ends where it ends.
 func leavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
 	req, ok := c.Command.(*raft.AppendEntriesRequest)
 	if !ok || r == nil || req.PrevLogEntry == 0 || req.Term < r.CurrentTerm() {
@@ -25,7 +44,6 @@ func leavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
 	}
 	known := *req
 	known.PrevLogEntry, known.PrevLogTerm = 0, 0
-	known.LeaderCommitIndex = min(req.LeaderCommitIndex, max(applied, req.PrevLogEntry+uint64(len(req.Entries))))
 	for len(known.Entries) > 0 && known.Entries[0].Index <= applied {
 		known.Entries = known.Entries[1:]
 	}

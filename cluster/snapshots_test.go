@@ -121,6 +121,28 @@ func TestLateCallAfterASnapshot(t *testing.T) {
 	}
 }
 
+// A leader's call commits no more than it ends with. The first one of a leader has its log as it was before its own first entry; when it fails, and is tried
+// again, that entry may be committed. What a former leader wrote there, and nobody agreed to, is not applied in its place.
+func TestNewLeadersFirstCallTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBare(t)
+		defer b.close()
+		if !b.append(99, 1, 1, 2, 3) {
+			t.Fatal("the former leader's entries are refused")
+		}
+		b.commit = 2
+		if !b.append(100, 1, 1) {
+			t.Error("the next leader's first call is refused")
+		}
+		if got, want := b.raft.AppliedIndex(), uint64(1); got > want {
+			t.Errorf("applied up to %d, of which %d is the former leader's", got, 2)
+		}
+		if !b.append(100, 1, 1, 2) || b.raft.AppliedIndex() != 2 {
+			t.Errorf("the next leader's entry: applied up to %d, want 2", b.raft.AppliedIndex())
+		}
+	})
+}
+
 // bare is raft by itself, as a follower in a group whose others are the test.
 type bare struct {
 	t       *testing.T
@@ -194,7 +216,7 @@ func (b *bare) append(term, prev, prevTerm uint64, indices ...uint64) bool {
 	}
 	answer := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: req, RespChan: answer}
-	cluster.LeavePrevious(b.raft, b.store.Logs(), &rpc)
+	cluster.Amend(b.raft, b.store.Logs(), &rpc)
 	b.calls <- rpc
 	resp, ok := (<-answer).Response.(*raft.AppendEntriesResponse)
 	return ok && resp.Success
