@@ -156,9 +156,14 @@ type bare struct {
 
 func newBare(t *testing.T) *bare {
 	t.Helper()
+	return newBareOn(t, storage.NewMemory())
+}
+
+func newBareOn(t *testing.T, medium *storage.Medium) *bare {
+	t.Helper()
 	c := raft.DefaultConfig()
 	c.LocalID, c.Logger = "b", hclog.NewNullLogger()
-	store, err := storage.New(storage.NewMemory(), "b", storage.Config{})
+	store, err := storage.New(medium, "b", storage.Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,8 @@
 // write is refused or waits, and only then is the disk again what raft believes it to be. A crash in
 // between leaves the entries there, which is harmless, because nothing was promised meanwhile: no vote, no entry, no term.
 //
+// A vote is given when all of it is on the disk: candidate and term are two writes, and the term, without which the candidate says nothing, comes last.
+//
 // A term is written without deadline, since raft panics when that fails; a member that cannot write its term just says
 // nothing. Deleting has no deadline either: raft would go on with a wrong idea of its last entry.
 //

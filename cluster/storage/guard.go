@@ -29,7 +29,8 @@ type guard struct {
 	mu  sync.Mutex
 	err error // why it failed
 
-	terms *terms
+	terms    *terms
+	voteTerm uint64 // of the vote whose candidate raft writes next; of its main loop alone
 
 	// cut says that the log was truncated at its end and nothing has been written since.
 	cut atomic.Bool
@@ -196,15 +197,23 @@ func (g *guard) discard(first, last uint64) error {
 	return g.write(func() error { return g.classify(g.backend.DeleteRange(first, last)) })
 }
 
-// Set writes a key. It waits for the disk, however long that takes.
+// Set writes a key. It waits for the disk, however long that takes. For the vote see setVote.
 func (g *guard) Set(key, value []byte) error {
+	if bytes.Equal(key, keyLastVoteCand) {
+		return g.setVote(value)
+	}
 	return g.write(func() error { return g.classify(g.backend.Set(key, value)) })
 }
 
-// SetUint64 writes a key. It waits for the disk, however long that takes. For the term see setTerm.
+// SetUint64 writes a key. It waits for the disk, however long that takes. For the term see setTerm, for the vote
+// setVote.
 func (g *guard) SetUint64(key []byte, value uint64) error {
-	if bytes.Equal(key, keyCurrentTerm) {
+	switch {
+	case bytes.Equal(key, keyCurrentTerm):
 		g.setTerm(value)
+		return nil
+	case bytes.Equal(key, keyLastVoteTerm):
+		g.voteTerm = value
 		return nil
 	}
 	return g.write(func() error { return g.classify(g.backend.SetUint64(key, value)) })
