@@ -27,6 +27,9 @@ const (
 	// dropped.
 	inboxBulk  = 4096
 	inboxBytes = 64 << 20
+	// inARow is how many urgent events are handled before all else has a chance: where a
+	// peer sends more than the hub keeps up with, there is always one more.
+	inARow = 16
 	// recordBacklog bounds the records waiting for the observer.
 	recordBacklog = 4096
 	// tickParts is how often the hub looks at the clock: a 20th of a slot.
@@ -144,22 +147,24 @@ func newHub(cfg Config) *hub {
 	return h
 }
 
-// run handles events until ctx ends. Urgent events go before transactions. It
-// has the turn from before it begins, and keeps it when it ends.
+// run handles events until ctx ends. Urgent events go before all else, but for one
+// time in inARow. It has the turn from before it begins, and keeps it when it ends.
 func (h *hub) run(ctx context.Context) {
 	tick := time.NewTicker(h.cfg.SlotLength / tickParts)
 	defer tick.Stop()
 	defer h.releaseAll()
 	h.votes.heard = time.Now() // votes are taken to flow until they are seen not to
-	for {
-		select {
-		case e := <-h.urgent:
-			h.handleUrgent(&e)
-			continue
-		case <-h.applied:
-			h.onApplied()
-			continue
-		default:
+	for n := 1; ; n++ {
+		if n%inARow != 0 {
+			select {
+			case e := <-h.urgent:
+				h.handleUrgent(&e)
+				continue
+			case <-h.applied:
+				h.onApplied()
+				continue
+			default:
+			}
 		}
 		h.turn.Unlock()
 		select {
