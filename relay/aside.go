@@ -37,7 +37,7 @@ func (h *hub) toldUpTo(e *ring.Entry, t quarantine.Teller) (freed bool) {
 	switch {
 	case len(h.rivals) > 0 && h.rivals[e.Block.ID].frame != nil:
 	case e.Teller == 0:
-		e.Teller = t // until now on the word of another relay
+		h.ring.Tell(e, t) // until now on the word of another relay
 	default:
 		freed = h.believe(e) || freed
 	}

@@ -60,7 +60,7 @@ func (h *hub) yield(e *ring.Entry) bool {
 		u.conn.Close(upstream.ErrLied)
 	}
 	h.swap(e, r.frame)
-	e.Teller = r.teller
+	h.ring.Tell(e, r.teller)
 	h.dropRivals(func(of wire.ID, _ rival) bool { return of == id })
 	return true
 }

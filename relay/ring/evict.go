@@ -6,6 +6,7 @@ package ring
 type private struct {
 	oldest, newest *Entry
 	n, bytes       int
+	told           [256]int // how many by whom they were told
 }
 
 // privatePart is the part of the ring that private blocks may take.
@@ -21,6 +22,7 @@ func (p *private) push(e *Entry) {
 	p.newest = e
 	p.n++
 	p.bytes += e.Frame.Len()
+	p.told[e.Teller]++
 }
 
 func (p *private) remove(e *Entry) {
@@ -37,6 +39,7 @@ func (p *private) remove(e *Entry) {
 	e.older, e.newer = nil, nil
 	p.n--
 	p.bytes -= e.Frame.Len()
+	p.told[e.Teller]--
 }
 
 // recent is how far below the tip a private block may still be waiting for something,
@@ -46,18 +49,31 @@ const recent = 48
 // victim is the private block to go first: the oldest, if it is of the past. Where all
 // replicas sign, such ones of ours fill the budget, and a block of the network that
 // waits for its parent would be the only other one. Else the oldest that no replica of
-// ours has sent: those anybody can send, in any number, and one of ours may be waiting.
+// ours has sent: those anybody can send, in any number, and one of ours may be waiting. It
+// is one of the upstream that has told most of them: one that another has told may wait as well.
 func (r *Ring) victim() *Entry {
 	p := &r.private
-	if r.tip != nil && int64(r.tip.Block.Num())-int64(p.oldest.Block.Num()) > recent {
+	most := p.most()
+	past := r.tip != nil && int64(r.tip.Block.Num())-int64(p.oldest.Block.Num()) > recent
+	if past && (len(p.oldest.Origins) != 0 || p.oldest.Teller == most || p.oldest.Teller == 0) {
 		return p.oldest
 	}
 	for e := p.oldest; e != nil; e = e.newer {
-		if len(e.Origins) == 0 {
+		if len(e.Origins) == 0 && e.Teller == most {
 			return e
 		}
 	}
 	return p.oldest
+}
+
+// most returns the upstream that has told most private blocks, 0 when none has told any.
+func (p *private) most() (most uint8) {
+	for t := 1; t < len(p.told); t++ {
+		if p.told[t] > 0 && (most == 0 || p.told[t] > p.told[most]) {
+			most = uint8(t)
+		}
+	}
+	return most
 }
 
 // full reports whether a block of height num is below the span of the ring.

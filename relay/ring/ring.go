@@ -15,7 +15,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// Entry is one block in the ring. All fields but Block and Frame are its
+// Entry is one block in the ring. All fields but Block, Frame and Teller are its
 // owner's to write.
 type Entry struct {
 	Block wire.Block
@@ -38,8 +38,8 @@ type Entry struct {
 	Seen uint64
 	// Since is when it became public, and Reached by when it was at the active replica.
 	Since, Reached time.Time
-	// Teller is the upstream that told the block first; 0: not known. Vouched: a
-	// second one has it, or a replica.
+	// Teller is the upstream that told the block first; 0: not known. Set by Tell.
+	// Vouched: a second one has it, or a replica.
 	Teller  uint8
 	Vouched bool
 	// Shown is when it was given to a replica; zero: it is on trial when it next is.
@@ -157,6 +157,15 @@ func (r *Ring) Publish(e *Entry) {
 	if r.tip == nil || e.Block.Num() > r.tip.Block.Num() {
 		r.tip = e
 	}
+}
+
+// Tell notes which upstream has told e.
+func (r *Ring) Tell(e *Entry, teller uint8) {
+	if !e.Public {
+		r.private.told[e.Teller]--
+		r.private.told[teller]++
+	}
+	e.Teller = teller
 }
 
 // Lacks reports that the peer does not have the block after all.
