@@ -39,7 +39,7 @@ func (h *hub) watchAnchor(now time.Time) {
 		return
 	}
 	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", tip.Block.Num())
-	h.ring.Clear()
+	h.empty()
 	h.headID, h.moved, h.heardLIB = wire.ID{}, now, 0
 	h.doubted = time.Time{}
 	for _, r := range h.replicaSet { // what it was may have been measured by the lie
@@ -53,6 +53,12 @@ func (h *hub) watchAnchor(now time.Time) {
 		u.asked = time.Time{}
 		h.locateUp(u)
 	}
+}
+
+// empty forgets all blocks, and how high they were: that may have been a lie.
+func (h *hub) empty() {
+	h.ring.Clear()
+	h.known = 0
 }
 
 // disputed reports whether the ring has for long been one upstream's word alone, with

@@ -319,7 +319,7 @@ func (h *hub) onOrigin(k *link, o origin) error {
 func (h *hub) rebase(b wire.Block) {
 	tip := h.ring.Tip()
 	if tip != nil && b.Num() > tip.Block.Num()+1 && h.ring.Get(b.Previous) == nil {
-		h.ring.Clear()
+		h.empty()
 	}
 }
 

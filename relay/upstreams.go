@@ -156,7 +156,7 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 			if now := time.Now(); now.Sub(h.moved) < strandedFor*h.cfg.SlotLength || h.upheld(tip, u, now) {
 				return // the chain goes on here, or ends: nobody is that far ahead of it
 			}
-			h.ring.Clear() // away for longer than the ring reaches: begin anew
+			h.empty() // away for longer than the ring reaches: begin anew
 		} else {
 			from = max(min(h.common(), root.Num()), 1) + 1
 		}
