@@ -118,6 +118,14 @@ func (f fetcher) fromAfar(ctx context.Context, start, end uint32, deliver func(*
 	return fetchOver(ctx, nc, start, end, deliver)
 }
 
+// doubtSync takes it that a replica, if it was syncing, hung up on what was fetched from afar:
+// the next time another upstream is asked first.
+func (h *hub) doubtSync(syncing bool) {
+	if d := h.node.dialer.Load(); d != nil && syncing {
+		d.Doubt()
+	}
+}
+
 // fetchOver asks a leader for a range on a stream made for it.
 func fetchOver(ctx context.Context, nc net.Conn, start, end uint32, deliver func(*wire.Frame) error) error {
 	c := conn.New(nc, conn.Config{})

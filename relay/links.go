@@ -181,9 +181,10 @@ func (h *hub) linkFrame(k *link, e *event) error {
 			return err
 		}
 		if s := h.sources[id]; s != nil {
-			name := s.name
+			name, fit := s.name, k.attached[id].fit
 			h.detach(k, id)
 			h.hungUp(k.number, name)
+			h.doubtSync(!fit)
 		}
 		h.sendRosters()
 	case typeOrigin:

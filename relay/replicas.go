@@ -126,6 +126,7 @@ func (h *hub) replicaDown(r *replica, err error) {
 	h.replicaSet = without(h.replicaSet, r)
 	if isHangUp(err) {
 		h.hungUp(r.number, r.name)
+		h.doubtSync(r.syncing || r.woken)
 		if h.hearsVotes(r) {
 			h.votes.doubt(time.Now())
 		}

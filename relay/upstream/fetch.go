@@ -53,7 +53,7 @@ func (d *Dialer) Fetch(ctx context.Context, start, end uint32, deliver Deliver) 
 		if errors.As(err, &undelivered) || ctx.Err() != nil {
 			blame = nil
 		}
-		t.release(blame)
+		t.release(blame, q.next > from)
 		switch {
 		case undelivered.err != nil:
 			return fmt.Errorf("deliver block %d: %w", q.next, undelivered.err)

@@ -11,8 +11,10 @@ const (
 	singlePause = 10 * time.Minute
 	// latePause puts a source that stalled behind the others.
 	latePause = 30 * time.Second
-	// liarPause puts a source whose blocks did not follow behind all others.
+	// liarPause puts a source whose blocks did not follow, or were not taken, behind all others.
 	liarPause = 5 * time.Minute
+	// judged is how long a nodeos may take to find out that what it was given is not valid.
+	judged = 10 * time.Second
 	// lagging is how many blocks a source may be behind the most advanced one and still count as equal.
 	lagging = 12
 )
@@ -24,6 +26,7 @@ type standing struct {
 	height             uint32
 	busy               bool
 	single, late, liar bool
+	doubts             int // of a liar: see Doubt
 	rtt                time.Duration
 }
 
@@ -35,15 +38,22 @@ func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 	if p == nil || p.Height() < num || p.Start() > num {
 		return standing{}, false
 	}
+	doubts := 0
+	if now.Before(t.liarUntil) {
+		doubts = t.doubts
+	}
 	return standing{
-		target: t, peer: p, height: p.Height(), busy: t.busy,
+		doubts: doubts, target: t, peer: p, height: p.Height(), busy: t.busy,
 		single: now.Before(t.singleUntil), late: now.Before(t.lateUntil), liar: now.Before(t.liarUntil),
 		rtt: p.Conn().RTT(),
 	}, true
 }
 
-// better orders sources: punctual, up to date, able to open a second connection, near, first configured.
+// better orders sources: seldom doubted, punctual, up to date, able to open a second connection, near, first configured.
 func (a standing) better(b standing, top uint32) bool {
+	if a.doubts != b.doubts {
+		return a.doubts < b.doubts
+	}
 	for _, bad := range [][2]bool{
 		{a.late, b.late},
 		{top-a.height > lagging, top-b.height > lagging},
@@ -123,10 +133,13 @@ func (t *target) take() bool {
 }
 
 // release frees the source for other fetches, and remembers how it did.
-func (t *target) release(err error) {
+func (t *target) release(err error, delivered bool) {
 	t.mu.Lock()
 	t.busy = false
 	now := time.Now()
+	if delivered {
+		t.delivered = now
+	}
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrUnlinked):
@@ -143,6 +156,41 @@ func (t *target) suspect() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.liarUntil = time.Now().Add(liarPause)
+}
+
+// Doubt treats as liars the sources that deliver blocks, and the one that did so last, just now: a replica that syncs has
+// hung up. One that did so for reasons of its own costs nothing, as long as another source is there.
+func (d *Dialer) Doubt() {
+	now := time.Now()
+	var last *target
+	latest := now.Add(-judged)
+	for _, t := range d.targets {
+		if delivered, busy := t.fetched(); busy {
+			t.doubt(now)
+		} else if delivered.After(latest) {
+			last, latest = t, delivered
+		}
+	}
+	if last != nil {
+		last.doubt(now)
+	}
+}
+
+// fetched is when a fetch last got blocks from the source, and whether one is under way.
+func (t *target) fetched() (time.Time, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.delivered, t.busy
+}
+
+func (t *target) doubt(now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now.After(t.liarUntil) {
+		t.doubts = 0
+	}
+	t.doubts++
+	t.liarUntil = now.Add(liarPause)
 }
 
 // alone remembers that the peer refused a second connection.

@@ -28,7 +28,9 @@ type target struct {
 	busy        bool      // a fetch uses this peer
 	singleUntil time.Time // it refused a second connection: fetch over the live one
 	lateUntil   time.Time // it failed a fetch: ask others first
-	liarUntil   time.Time // it sent blocks that do not follow: ask only when there is nobody else
+	liarUntil   time.Time // it sent blocks that do not follow, or that a replica did not take: ask only when there is nobody else
+	doubts      int       // how often a replica did not take them, one time soon after the other
+	delivered   time.Time // when a fetch last got blocks from it
 
 	sync *syncConn // belongs to the fetch that holds busy
 }
