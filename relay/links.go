@@ -181,10 +181,13 @@ func (h *hub) linkFrame(k *link, e *event) error {
 			return err
 		}
 		if s := h.sources[id]; s != nil {
-			name, fit := s.name, k.attached[id].fit
+			name, fit, votes := s.name, k.attached[id].fit, s.home == k && h.hearsVotes(id, s.observer)
 			h.detach(k, id)
 			h.hungUp(k.number, name)
 			h.doubtSync(!fit)
+			if votes {
+				h.votes.doubt(time.Now())
+			}
 		}
 		h.sendRosters()
 	case typeOrigin:

@@ -127,7 +127,7 @@ func (h *hub) replicaDown(r *replica, err error) {
 	if isHangUp(err) {
 		h.hungUp(r.number, r.name)
 		h.doubtSync(r.syncing || r.woken)
-		if h.hearsVotes(r) {
+		if h.hearsVotes(r.id, r.observer) {
 			h.votes.doubt(time.Now())
 		}
 	}

@@ -157,6 +157,6 @@ func (h *hub) onRoster(k *link, r roster) {
 		}
 	}
 	if s := h.sources[r.active]; changed && s != nil && s.local != nil && !s.local.muted {
-		h.replayVotes(s.local)
+		h.replayVotes(s)
 	}
 }

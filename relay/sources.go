@@ -103,7 +103,7 @@ func (h *hub) onActive(cause director.Cause) {
 	h.round.since = time.Now()
 	h.record(Record{Kind: ActiveChange, Source: active, Name: h.sourceName(active), Cause: cause})
 	h.sendRosters()
-	if s := h.sources[active]; s != nil && s.local != nil {
-		h.replayVotes(s.local)
+	if s := h.sources[active]; s != nil {
+		h.replayVotes(s)
 	}
 }

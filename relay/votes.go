@@ -26,6 +26,9 @@ const (
 	slotVotes = 256
 	// holdVote is how long a vote waits for its block.
 	holdVote = 500 * time.Millisecond
+	// shunVotes is how long an upstream's votes are left out that it alone has told, and
+	// noVotes how long nobody else may tell any for that: no replica produces without.
+	shunVotes, noVotes = time.Minute, 2 * time.Second
 )
 
 // ballot is what a vote says: two votes of one finalizer with the same ballot
@@ -56,7 +59,8 @@ type keptVote struct {
 	teller quarantine.Teller
 	twice  bool      // a second upstream has told the same
 	given  time.Time // when replicas last got it
-	blamed int       // replicas that then hung up
+	judged bool      // one has hung up since
+	blamed int       // how often that was so
 }
 
 // votes is the state of the vote gate.
@@ -67,7 +71,8 @@ type votes struct {
 	recent [replayed]keptVote // votes of others, a ring
 	next   int
 	held   []heldVote
-	heard  time.Time // when the last vote of others came
+	heard  time.Time                       // when the last vote of others came
+	shun   map[quarantine.Teller]time.Time // whose are left out, and until when
 }
 
 func newVotes() *votes {
@@ -76,6 +81,7 @@ func newVotes() *votes {
 		exact: dedup.NewWindow[[32]byte](voteWindow),
 		keys:  dedup.NewMonotony[[32]byte, ballot](finalizers),
 		held:  make([]heldVote, 0, heldVotes),
+		shun:  make(map[quarantine.Teller]time.Time),
 	}
 }
 
@@ -88,7 +94,7 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 		return
 	}
 	h.votes.exact.Add(wire.VoteKey(f.Body()))
-	if !h.votes.seen.Add(id) {
+	if h.votes.shunned(from.teller, time.Now()) || !h.votes.seen.Add(id) {
 		h.votes.again(f, id, from.teller)
 		return
 	}
@@ -97,7 +103,7 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 	}
 	h.votes.remember(keptVote{frame: f.Retain(), vote: id, teller: from.teller, given: h.votes.heard})
 	for _, r := range h.replicaSet {
-		if h.hearsVotes(r) && r.conn.Roomy(f.Len()) {
+		if h.hearsVotes(r.id, r.observer) && r.conn.Roomy(f.Len()) {
 			h.tellVote(r, f)
 		}
 	}
@@ -109,8 +115,8 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 }
 
 // hearsVotes reports whether the replica gets the votes of others.
-func (h *hub) hearsVotes(r *replica) bool {
-	return h.mode() == director.Passive || r.observer || r.id == h.dir.Active()
+func (h *hub) hearsVotes(id wire.ID, observer bool) bool {
+	return h.mode() == director.Passive || observer || id == h.dir.Active()
 }
 
 // onOurVote takes a vote by a replica or finalizer node of ours. The leader
@@ -259,9 +265,15 @@ func (v *votes) again(f *wire.Frame, id voteID, t quarantine.Teller) {
 	}
 }
 
+// shunned reports whether an upstream's votes are left out.
+func (v *votes) shunned(t quarantine.Teller, now time.Time) bool {
+	return now.Before(v.shun[t]) && now.Sub(v.heard) < noVotes
+}
+
 // doubt drops votes that would make one active replica after another hang up:
 // those that one upstream alone has told, after which a second replica has hung up
-// now. Most of what was given then has to come from two: votes are not to be lost
+// now, and for a while what that upstream tells first: it would be the next one's turn.
+// Most of what was given then has to come from two: votes are not to be lost
 // where one upstream alone passes them on, for without them no standby begins.
 func (v *votes) doubt(now time.Time) {
 	once, twice := 0, 0
@@ -272,8 +284,10 @@ func (v *votes) doubt(now time.Time) {
 		case k.twice:
 			twice++
 		default:
-			once++
-			k.blamed++
+			if once++; !k.judged {
+				k.judged = true
+				k.blamed++
+			}
 		}
 	}
 	if once >= twice {
@@ -281,6 +295,9 @@ func (v *votes) doubt(now time.Time) {
 	}
 	for i := range v.recent {
 		if k := &v.recent[i]; k.frame != nil && !k.twice && k.blamed >= quarantine.HangUps {
+			if k.teller != 0 {
+				v.shun[k.teller] = now.Add(shunVotes)
+			}
 			k.frame.Release()
 			*k = keptVote{}
 		}
@@ -288,19 +305,23 @@ func (v *votes) doubt(now time.Time) {
 }
 
 // replayVotes hands the last votes of others to a newly active replica, if it knows
-// votes.
-func (h *hub) replayVotes(r *replica) {
-	if r.version >= wire.ProtoVotes {
+// votes. To one that another relay feeds, that relay does.
+func (h *hub) replayVotes(s *source) {
+	if r := s.local; r == nil {
+		h.votes.replay(nil)
+	} else if r.version >= wire.ProtoVotes {
 		h.votes.replay(r.conn)
 	}
 }
 
-// replay sends the last votes of others, oldest first.
+// replay sends the last votes of others, oldest first; nil: another relay does.
 func (v *votes) replay(c *conn.Conn) {
 	now := time.Now()
 	for i := range replayed {
 		if k := &v.recent[(v.next+i)%replayed]; k.frame != nil {
-			k.given = now
+			if k.given, k.judged = now, false; c == nil {
+				continue
+			}
 			c.Send(conn.Control, k.frame)
 		}
 	}
