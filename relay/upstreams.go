@@ -156,10 +156,18 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 			if now := time.Now(); now.Sub(h.moved) < strandedFor*h.cfg.SlotLength || h.upheld(tip, u, now) {
 				return // the chain goes on here, or ends: nobody is that far ahead of it
 			}
-			h.empty() // away for longer than the ring reaches: begin anew
+			// Away for longer than the ring reaches: begin anew. It may be a lie: a second later the
+			// others are asked, see dun.
+			h.empty()
+			for _, other := range h.upSet {
+				other.asked, other.owes, other.placed = time.Now(), true, false
+			}
 		} else {
 			from = max(min(h.common(), root.Num()), 1) + 1
 		}
+	} else if last := u.last.Num(); last > head.Num() { // it has gone on since
+		from = max(root.Num(), u.final.Num(), last-min(last, forkDepth, uint32(h.cfg.RingBlocks)/2), preload+1) - preload
+		head = u.last
 	} else if u.up.Height() > head.Num()+uint32(h.cfg.RingBlocks)/2 {
 		return // told long ago: what it sends now would lie beside that
 	}
