@@ -24,7 +24,7 @@ const upheldFor = 120
 // the network stands still; nor are others as long as the chain here is upheld.
 func (h *hub) watchAnchor(now time.Time) {
 	tip := h.ring.Tip()
-	still := now.Sub(h.moved) >= strandedFor*h.cfg.SlotLength
+	still := min(now.Sub(h.moved), now.Sub(h.back)) >= strandedFor*h.cfg.SlotLength // nothing comes while nobody is there
 	switch {
 	case tip == nil:
 		if still {
@@ -59,6 +59,14 @@ func (h *hub) watchAnchor(now time.Time) {
 func (h *hub) empty() {
 	h.ring.Clear()
 	h.known = 0
+}
+
+// oweHeads has all upstreams asked for their heads in a second, see dun: that the chain is
+// elsewhere may be a lie of one that tells nothing of it.
+func (h *hub) oweHeads() {
+	for _, u := range h.upSet {
+		u.asked, u.owes, u.placed = time.Now(), true, false
+	}
 }
 
 // disputed reports whether the ring has for long been one upstream's word alone, with

@@ -100,6 +100,9 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 	if e := h.believable(h.front()); e != nil {
 		h.known = max(h.known, e.Block.Num()) // by whom there was: this one may be far behind
 	}
+	if len(h.upSet) == 0 {
+		h.back = time.Now()
+	}
 	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr(), teller: tellerOf(p)}, up: p, heard: time.Now(), since: time.Now()}
 	h.ups[p] = u
 	h.upSet = append(h.upSet, u)
@@ -156,12 +159,8 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 			if now := time.Now(); now.Sub(h.moved) < strandedFor*h.cfg.SlotLength || h.upheld(tip, u, now) {
 				return // the chain goes on here, or ends: nobody is that far ahead of it
 			}
-			// Away for longer than the ring reaches: begin anew. It may be a lie: a second later the
-			// others are asked, see dun.
-			h.empty()
-			for _, other := range h.upSet {
-				other.asked, other.owes, other.placed = time.Now(), true, false
-			}
+			h.empty() // away for longer than the ring reaches: begin anew
+			h.oweHeads()
 		} else {
 			from = max(min(h.common(), root.Num()), 1) + 1
 		}
