@@ -70,6 +70,32 @@ func TestLineHoldsThePredecessorUp(t *testing.T) {
 	})
 }
 
+// The same where the line holds up nothing on the way back: half of what the answer took is
+// not when the block was there.
+func TestLineHoldsThePredecessorUpOneWay(t *testing.T) {
+	t.Parallel()
+	for _, at := range []time.Duration{480, 420} {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 3, dials: [][]int{{1}}, finalizer: []int{0}})
+				defer f.close()
+				rounds(1)
+				time.Sleep(140 * time.Millisecond) // fake time: so much after a slot begins the link asks
+				f.members[1].kill()
+				f.members[1].start()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, 1300*time.Millisecond)
+				f.mem.Cut("r1", "r2")
+				time.Sleep((1300 - at) * time.Millisecond) // fake time
+				f.mem.HealAll()
+				rounds(1)
+				f.clean(12, 0)
+			})
+		})
+	}
+}
+
 // What the predecessor's last block tells in time is agreed on ahead of our round, wherever
 // our replica is: its first block need not wait for the group.
 func TestPredecessorInTimeIsReserved(t *testing.T) {

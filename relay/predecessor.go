@@ -55,15 +55,16 @@ func (h *hub) builtOn(parent *ring.Entry, replica wire.ID) (built bool) {
 }
 
 // cameBy reports whether the active replica had the block by then. One that answers is asked, or
-// the relay that feeds it: there is no telling how long a line holds a block up.
+// the relay that feeds it: there is no telling how long a line holds a block up. Of an answer that
+// was long on its way it may be the question that was held up, and the block with it: so no more
+// is taken off for the way back than that took at its best.
 func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
 	p := h.wayOf(h.dir.Active())
 	if p == nil {
 		return !e.Since.After(then)
 	}
-	way := p.conn.RTT() / 2
 	if p.pulse.last.At.IsZero() {
-		return !e.Since.Add(way).After(then)
+		return !e.Since.After(then)
 	}
-	return !e.Reached.IsZero() && !e.Reached.Add(-way).After(then)
+	return !e.Reached.IsZero() && !e.Reached.Add(-p.pulse.least/2).After(then)
 }

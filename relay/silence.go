@@ -27,6 +27,7 @@ const (
 // pulse is what is known of a peer's answers.
 type pulse struct {
 	last   conn.Answer   // the last one
+	least  time.Duration // the least that one took
 	at     time.Duration // when that was seen; see hub.awake
 	silent bool          // it is long ago; who never answers at all is not meant
 }
@@ -34,6 +35,10 @@ type pulse struct {
 // listen looks whether an answer has come, and reports whether that changes anything.
 func (p *peer) listen(awake, limit time.Duration) bool {
 	if last := p.conn.Answered(); last != p.pulse.last {
+		took := last.At.Sub(last.Asked)
+		if p.pulse.last.At.IsZero() || took < p.pulse.least {
+			p.pulse.least = took
+		}
 		p.pulse.last, p.pulse.at = last, awake
 	}
 	was := p.pulse.silent
