@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
@@ -114,6 +115,13 @@ func (s *source) silent() bool {
 		return s.silentAt(s.home)
 	}
 	return s.local != nil && s.local.pulse.silent
+}
+
+// speaks reports whether the replica is active and not heard, while its blocks come in time: a line
+// that is broken one way. To go over to another one costs two slots in our round, and none after it.
+func (h *hub) speaks(s *source) bool {
+	since := int64(h.clock.SlotAt(time.Now())) - int64(h.round.last)
+	return s.id == h.dir.Active() && s.silent() && since <= 1 && since >= -director.RoundSlots
 }
 
 // settle chooses the relay that feeds the replica: this one, if it is heard here, or the

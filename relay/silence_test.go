@@ -77,3 +77,30 @@ func TestLeaderThatStoodStillChoosesNobody(t *testing.T) {
 		f.clean(3*12, 0)
 	})
 }
+
+// In our round the line to the relay where the active replica is carries nothing, and the one
+// back carries its blocks: it is not silent to us, and goes on.
+func TestLineBreaksOneWayInOurRound(t *testing.T) {
+	t.Parallel()
+	for _, cut := range []time.Duration{1700 * time.Millisecond, 4 * time.Second} {
+		t.Run(cut.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 3, dials: [][]int{{1}, {0}, {1}}, finalizer: []int{0}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(1, 0)
+				active := f.speaker()
+				if active == f.replicas[1] {
+					f.mem.Cut("r1", active.Name())
+				} else {
+					f.mem.Cut("r1", "r2")
+				}
+				time.Sleep(cut) // fake time
+				f.mem.HealAll()
+				rounds(1)
+				f.clean(12, 0)
+			})
+		})
+	}
+}

@@ -84,7 +84,7 @@ func (h *hub) candidates() []director.Replica {
 	fit := false
 	for _, s := range h.sources {
 		if !s.observer {
-			list = append(list, director.Replica{ID: s.id, Name: s.name, Fit: h.fitSource(s)})
+			list = append(list, director.Replica{ID: s.id, Name: s.name, Fit: h.fitSource(s) || h.speaks(s)})
 			fit = fit || h.fitSource(s)
 		}
 	}
