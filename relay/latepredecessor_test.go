@@ -96,6 +96,29 @@ func TestLineHoldsThePredecessorUpOneWay(t *testing.T) {
 	}
 }
 
+// The line to the relay of the active replica holds up the last two blocks of the producer before
+// us, of which the second certifies the first: the network does not come back to what the replica
+// builds on, so another one takes over.
+func TestLineHoldsUpWhatIsCertified(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 3, dials: [][]int{{1}, {2}}, finalizer: []int{0}})
+		defer f.close()
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		f.awaitSlot(0, 1450*time.Millisecond)
+		at := "r2"
+		if f.speaker() == f.replicas[1] {
+			at = "r3"
+		}
+		f.mem.CutBoth("r1", at)
+		time.Sleep(time.Second) // fake time
+		f.mem.HealAll()
+		rounds(1)
+		f.clean(12, 2)
+	})
+}
+
 // What the predecessor's last block tells in time is agreed on ahead of our round, wherever
 // our replica is: its first block need not wait for the group.
 func TestPredecessorInTimeIsReserved(t *testing.T) {

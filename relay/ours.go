@@ -113,6 +113,9 @@ func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 	if parent.Public && wire.ID(mark.Last) != e.Block.Previous && !h.maySpeak(o.ID) && e.Block.Num() > mark.Height() {
 		return gate.Verdict{Action: gate.Refuse, Reason: gate.Source}
 	}
+	if parent.Public && wire.ID(mark.Last) != e.Block.Previous && h.lost(e) {
+		return gate.Verdict{Action: gate.Refuse, Reason: gate.Height}
+	}
 	return h.gate.Offer(gate.Block{
 		ID:       fsm.BlockID(e.Block.ID),
 		Previous: fsm.BlockID(e.Block.Previous),

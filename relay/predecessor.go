@@ -32,7 +32,7 @@ func (h *hub) tooLate(tip *ring.Entry) bool {
 		next = tip.Block.Slot + 1
 	}
 	begins := h.clock.TimeOf(next - next%director.RoundSlots).Add(-h.cfg.SlotLength - h.cfg.SlotLength/takesSlot)
-	if h.cameBy(tip, begins) || h.builtOn(tip, h.dir.Active()) {
+	if h.cameBy(tip, begins) || h.builtOn(tip, h.dir.Active()) || h.leftBehind(tip) {
 		return false
 	}
 	late, e := 0, tip
@@ -43,6 +43,33 @@ func (h *hub) tooLate(tip *ring.Entry) bool {
 		return false // by what it certifies it goes before ours, however long that gets
 	}
 	return late <= forkedOut
+}
+
+// lost reports whether a block of ours builds beside what the tip certifies: the network does not
+// come back to that, and a round on it would go out beside the chain. A replica's line alone may have held
+// that up.
+func (h *hub) lost(e *ring.Entry) bool {
+	tip, parent := h.believable(h.head()), h.ring.Parent(e)
+	return tip != nil && parent != nil && h.overtaken(e, parent, tip)
+}
+
+func (h *hub) overtaken(e, parent, tip *ring.Entry) bool {
+	claim := tip.Block.QCClaim
+	return claim.Present && claim.Num > parent.Block.Num() && claim.Num-parent.Block.Num() <= director.RoundSlots &&
+		h.ring.Ancestor(tip, parent.Block.Num()) == parent && h.ring.Ancestor(tip, e.Block.Num()) != e
+}
+
+// leftBehind reports whether the active replica has begun our round so: the mark need not wait for it.
+func (h *hub) leftBehind(tip *ring.Entry) (left bool) {
+	claim := tip.Block.QCClaim.Num
+	for num := claim; num > 0 && num+director.RoundSlots > claim && !left; num-- {
+		h.ring.At(num, func(e *ring.Entry) bool {
+			parent := h.ring.Parent(e)
+			left = e.Block.Slot > tip.Block.Slot && e.From(h.dir.Active()) && parent != nil && h.overtaken(e, parent, tip)
+			return !left
+		})
+	}
+	return left
 }
 
 // builtOn reports whether the replica has built on the block.
