@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -36,14 +37,56 @@ func newMeter(t *raft.NetworkTransport, logs raft.LogStore, beside func(f func()
 	return &meter{inbox: newInbox(t, logs, beside), contacts: make(map[raft.ServerID]contact)}
 }
 
-// AppendEntries sends entries or, without any, a heartbeat.
+// The pause before entries are sent again to a member that answers, and what it grows to.
+const firstAgain, lastAgain = 20 * time.Millisecond, 500 * time.Millisecond
+
+// AppendEntries sends entries or, without any, a heartbeat. Entries that do not get there, or are not written there, are sent again here, for as long as
+// this member leads and the other is a member. Raft would wait before it tries again, twice as long each time, up to ten seconds (hashicorp/raft
+// v1.8.0, replicateTo): a member that was away for long, or had no space, would answer heartbeats and get no entry, so that with
+// one more away the leader has a majority and agrees on nothing.
 func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	start := time.Now()
-	if err := m.inbox.AppendEntries(id, target, req, resp); err != nil {
-		return err
+	for pause := firstAgain; ; pause = min(2*pause, lastAgain) {
+		start := time.Now()
+		err := m.inbox.AppendEntries(id, target, req, resp)
+		if err == nil {
+			m.note(id, time.Now(), time.Since(start), req, resp)
+		}
+		if err == nil && !unwritten(req, resp) || isHeartbeat(req) || !m.again(raft.Server{ID: id, Address: target}, req.Term, start, pause) {
+			return err
+		}
 	}
-	m.note(id, time.Now(), time.Since(start), req, resp)
-	return nil
+}
+
+// isHeartbeat says whether a call is one of those that raft sends beside its entries.
+func isHeartbeat(req *raft.AppendEntriesRequest) bool {
+	return req.PrevLogEntry == 0 && len(req.Entries) == 0
+}
+
+// unwritten says whether entries are refused for no other reason than that they could not be written: they fit, and there is nothing in their place.
+func unwritten(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) bool {
+	return !resp.Success && !resp.NoRetryBackoff && resp.Term == req.Term && len(req.Entries) > 0 && resp.LastLog < req.Entries[0].Index
+}
+
+// again waits until a member has answered something since a call to it began that failed, and says whether to make that again.
+func (m *meter) again(to raft.Server, term uint64, began time.Time, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+		case <-m.closed:
+			return false
+		}
+		r := m.raft.Load()
+		if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term ||
+			!slices.ContainsFunc(r.GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return s.ID == to.ID && s.Address == to.Address }) {
+			return false
+		}
+		if m.of(to.ID, term).answered.After(began) {
+			return true
+		}
+		timer.Reset(firstAgain)
+	}
 }
 
 func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
@@ -60,7 +103,7 @@ func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *r
 	}
 	c := m.contacts[id]
 	c.answered = now
-	switch heartbeat := req.PrevLogEntry == 0 && len(req.Entries) == 0; {
+	switch heartbeat := isHeartbeat(req); {
 	case !heartbeat && resp.Success:
 		c.match = max(c.match, req.PrevLogEntry+uint64(len(req.Entries)))
 	case heartbeat && c.rtt == 0:

@@ -14,8 +14,8 @@ func amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
 
 // boundCommit has a leader's call commit no more than it ends with. What this member's log holds beyond may be a former leader's, of which the call tells
 // nothing, and raft applies it up to what the leader has committed (hashicorp/raft v1.8.0, appendEntries, takes the end of the log, where Raft's paper has the
-// last new entry). A leader makes such a call: its first, of its log as it is before its own first entry, is tried again after a pause
-// when it fails (replicateTo), and then tells what was committed meanwhile. So does a call that was held up.
+// last new entry). A leader made such a call: its first, of its log as it was before its own first entry, was tried again by raft after a pause
+// when it failed (replicateTo), and told what was committed meanwhile. Now it is tried again as it was (meter.AppendEntries); but not by an earlier release.
 func boundCommit(c *raft.RPC) {
 	req, ok := c.Command.(*raft.AppendEntriesRequest)
 	if !ok {
