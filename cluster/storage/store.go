@@ -80,11 +80,28 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 		if err == nil {
 			s.identity, err = loadIdentity(medium.Identity, node)
 		}
+		if err == nil && s.identity.Founding {
+			err = s.foundAnew(last.Index)
+		}
 	}
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// foundAnew takes the first term back, where the last process has ended between it and the first entry: raft founds nothing that has a term, and nobody
+// else founds. In that term nobody leads and nobody votes.
+func (s *Store) foundAnew(snapshot uint64) error {
+	last, err := s.logs.LastIndex()
+	if term := s.guard.terms.last.Load(); err != nil || last > 0 || snapshot > 0 || term != 1 {
+		return err
+	}
+	if err := s.medium.Backend.SetUint64(keyCurrentTerm, 0); err != nil {
+		return fmt.Errorf("begin the foundation anew: %w", err)
+	}
+	s.guard.terms.last.Store(0)
+	return nil
 }
 
 // check looks for what would make raft panic when it starts: entries that neither the newest readable snapshot nor
