@@ -115,10 +115,17 @@ func (g *guard) finish(logs []*raft.Log, err error, start time.Time) error {
 		return nil
 	}
 	err = fmt.Errorf("store entry %d: %w", logs[0].Index, err)
-	if !isSpace(err) {
+	if !isSpace(err) || g.holds(logs[0].Index) {
 		return g.fail(err)
 	}
 	return g.notWritten(logs, err)
+}
+
+// holds says whether an entry may be in the log, where the write of it had no space. Nothing is written then, but for file systems that find it out when
+// they are to sync: bolt tells them as written by that time.
+func (g *guard) holds(index uint64) bool {
+	last, err := g.backend.LastIndex()
+	return err != nil || last >= index
 }
 
 // giveUp leaves the slot to the writer, which will undo what it writes.
@@ -161,7 +168,7 @@ func (g *guard) misleads(logs []*raft.Log) bool {
 func (g *guard) undo(logs []*raft.Log, err error, start time.Time) {
 	first, last := logs[0].Index, logs[len(logs)-1].Index
 	switch {
-	case err == nil:
+	case err == nil, isSpace(err) && g.holds(first):
 		if err = g.backend.DeleteRange(first, last); err != nil {
 			g.fail(fmt.Errorf("undo late write of entries %d to %d: %w", first, last, err))
 		}

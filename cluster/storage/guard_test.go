@@ -338,3 +338,35 @@ func TestWriteTimesOfFew(t *testing.T) {
 		}
 	})
 }
+
+// late is a disk that finds out that it has no space when it is to sync.
+type late struct {
+	storage.Backend
+	full bool
+}
+
+func (l *late) StoreLogs(logs []*raft.Log) error {
+	if err := l.Backend.StoreLogs(logs); err != nil || !l.full {
+		return err
+	}
+	return syscall.ENOSPC
+}
+
+// Entries that are said not to be written, and are there, end the store: raft would write others in their place, maybe fewer.
+func TestNoSpaceAndWritten(t *testing.T) {
+	m := storage.NewMemory()
+	disk := &late{Backend: m.Backend}
+	m.Backend = disk
+	s, err := storage.New(m, "eu-1", storage.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Logs().StoreLogs(entries(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	disk.full = true
+	if err := s.Logs().StoreLogs(entries(1, 2, 3)); !errors.Is(err, syscall.ENOSPC) || !isFailed(s) {
+		t.Errorf("got %v, failed %v, want a store that has failed", err, isFailed(s))
+	}
+}
