@@ -7,7 +7,7 @@
 // connections with one node_id the newer lives and the older is down before the newer is up, and that nothing is left
 // running when Serve returns.
 //
-// It never sends a go_away: most of its reasons make nodeos forget the relay until it restarts (p2p notes, 3.7), so
+// It never sends a nodeos a go_away, only a relay that dials this port (ErrRelay): most of its reasons make nodeos forget the relay until it restarts (p2p notes, 3.7), so
 // whoever is not wanted is simply closed. It never decides what a replica gets: blocks, votes and transactions are the
 // Sink's business, save for the answers to sync requests, which Replica.Sync streams from a Fetcher.
 package downstream

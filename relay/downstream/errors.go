@@ -20,6 +20,8 @@ var (
 	ErrNotHandshake = errors.New("connection does not begin with a handshake")
 	// ErrChain is the reason for a replica of another chain.
 	ErrChain = errors.New("wrong chain id")
+	// ErrRelay is the reason for a relay that dials this port as if it were a nodeos of the network: this one, or another.
+	ErrRelay = errors.New("a relay dials this port: its upstream.peers must list nodeos of the network and no relay")
 	// ErrKey is the reason for a handshake that is not signed, badly signed, or signed by a key that is not listed.
 	ErrKey = errors.New("peer key refused")
 	// ErrReplaced is the cause when a newer connection came from the same node_id.
@@ -44,6 +46,7 @@ func reason(err error) string {
 		{ErrNoHandshake, "no_handshake"},
 		{ErrNotHandshake, "not_handshake"},
 		{ErrChain, "wrong_chain"},
+		{ErrRelay, "relay"},
 		{ErrKey, "peer_key"},
 		{ErrReplaced, "replaced"},
 		{ErrGoAway, "go_away"},

@@ -22,6 +22,9 @@ func (c *Config) check(f *wire.Frame) (wire.Handshake, error) {
 	if h.Generation != 1 {
 		return h, fmt.Errorf("%w of generation 1 but %d", ErrNotHandshake, h.Generation)
 	}
+	if h.Agent == c.Agent { // its node_id tells nothing: ours are new for each connection
+		return h, ErrRelay
+	}
 	if id, known := c.ChainID(); known && h.ChainID != id {
 		return h, fmt.Errorf("%w: it is on %s, we are on %s", ErrChain, h.ChainID, id)
 	}

@@ -224,6 +224,37 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestRelayIsNoReplica: a relay whose upstream.peers names a relay, or itself, is told so, and is nobody's replica: it would be
+// made the active one, and count as an upstream there.
+func TestRelayIsNoReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, downstream.Config{Agent: "thinrelay"})
+		defer r.end()
+		begin := time.Now()
+		n := r.dial("a")
+		h := hello(wire.ID{1})
+		h.Agent, h.ChainID = "thinrelay", wire.ID{} // neither knows the chain
+		n.send(h)
+		f := n.expect(wire.TypeGoAway)
+		m, err := wire.ParseGoAway(f.Body())
+		f.Release()
+		if err != nil || m.Reason != wire.GoAwaySelf {
+			t.Errorf("told %v, %v, want %s", m.Reason, err, wire.GoAwaySelf)
+		}
+		n.closedSilently()
+		if got := time.Since(begin); got != 5*time.Second {
+			t.Errorf("one that does not hang up is closed after %s, want 5s", got)
+		}
+		synctest.Wait()
+		if lines := r.logs.lines("reason=relay"); len(lines) != 1 {
+			t.Errorf("%d log lines, want 1; log: %s", len(lines), r.logs.b.String())
+		}
+		if got := r.sink.log(); len(got) > 0 {
+			t.Errorf("sink was told %v", got)
+		}
+	})
+}
+
 func TestPeerKeys(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		theirs, ours := newKey(t), newKey(t)

@@ -2,6 +2,7 @@ package downstream
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -43,9 +44,17 @@ func (l *listener) host(ctx context.Context, g *guest) {
 	l.roster.leave(r)
 }
 
-// greet checks the first frame, answers it, and introduces the replica to the sink. With an error there was no replica.
+// greet checks the first frame, answers it, and introduces the replica to the sink. With an error there was no replica, nor with
+// neither: a relay is told what is wrong, which a nodeos is not, so that its own log and status say so.
 func (l *listener) greet(ctx context.Context, g *guest, f *wire.Frame, late *time.Timer) (*Replica, error) {
 	h, err := l.config.check(f)
+	if errors.Is(err, ErrRelay) {
+		l.refused(g, err)
+		bye := wire.Encode(&wire.GoAway{Reason: wire.GoAwaySelf})
+		defer bye.Release()
+		g.conn.Send(conn.Control, bye)
+		return nil, nil // it hangs up when it has read that; else its time ends
+	}
 	if err != nil {
 		return nil, err
 	}

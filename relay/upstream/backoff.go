@@ -62,7 +62,7 @@ var (
 	}
 	causeSelf = cause{
 		name: "self", first: 5 * time.Minute, limit: 5 * time.Minute, alarm: true,
-		hint: "this upstream address leads back to a relay",
+		hint: "list nodeos of the network in upstream.peers, and no relay",
 	}
 )
 

@@ -23,8 +23,8 @@ var (
 	ErrChainUnknown = errors.New("chain id is not known and the peer does not tell it")
 	// ErrNotLearned is returned when the chain id learned from the peer was not accepted.
 	ErrNotLearned = errors.New("chain id of the peer was not accepted")
-	// ErrOwnHandshake is returned when the peer answers with our own node id: the address leads back to us.
-	ErrOwnHandshake = errors.New("peer answers with our own node id")
+	// ErrOwnHandshake is returned when the peer answers with our own node id or, as relays do, with the go_away "self".
+	ErrOwnHandshake = errors.New("address leads back to a relay")
 	// ErrEarlyFrame is returned for a message that has no place before the handshake, or for too many bytes of them.
 	ErrEarlyFrame = errors.New("unexpected message before the handshake")
 	// ErrMessage is returned for a message that does not decode.

@@ -68,6 +68,7 @@ func TestHostilePeersDoNotDisturb(t *testing.T) {
 		"malformed notice":  {func(c net.Conn) { c.Write(append(slices.Clone(hello), wire.RawFrame(4, []byte{1}).Bytes()...)) }, upstream.ErrMessage},
 		"malformed go_away": {func(c net.Conn) { c.Write(append(slices.Clone(hello), wire.RawFrame(2, []byte{1}).Bytes()...)) }, upstream.ErrMessage},
 		"go_away":           {func(c net.Conn) { goAway(wire.GoAwayValidation)(c) }, upstream.GoAway{Reason: wire.GoAwayValidation}},
+		"a relay's go_away": {func(c net.Conn) { goAway(wire.GoAwaySelf)(c) }, upstream.ErrOwnHandshake},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, w *world) {

@@ -214,5 +214,8 @@ func goAway(body []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrMessage, err)
 	}
+	if m.Reason == wire.GoAwaySelf {
+		return fmt.Errorf("%w: %w", ErrOwnHandshake, GoAway{Reason: m.Reason})
+	}
 	return GoAway{Reason: m.Reason}
 }
