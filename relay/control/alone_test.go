@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -27,4 +28,16 @@ func TestStepDownAlone(t *testing.T) {
 			t.Errorf("%d %s after %s, want 409 at once", w.Code, w.Body, got)
 		}
 	})
+}
+
+// TestStepDownInNoGroup does not send somebody after missing members of a group that there is not yet.
+func TestStepDownInNoGroup(t *testing.T) {
+	node := newFakeNode()
+	node.change(func(s *control.Status) {
+		s.Quorum, s.Leader, s.Members = control.Quorum{Need: 1}, "", s.Members[:1]
+	})
+	w := post(control.New(control.Config{Node: node}), "/v1/step-down", `{}`)
+	if body := w.Body.String(); w.Code != 503 || !strings.Contains(body, "part of no group yet") || strings.Contains(body, "missing members") {
+		t.Errorf("%d %s, want 503 and that there is no group yet", w.Code, body)
+	}
 }

@@ -138,6 +138,10 @@ func (s *Server) awaitLeader(ctx context.Context, past Status) (Status, error) {
 
 // checkTarget refuses what cannot succeed before anything is stopped.
 func checkTarget(st Status, to string) error {
+	if !st.Quorum.OK && st.Quorum.Total == 0 {
+		return refusal(CodeNoQuorum, "start the other members, or ask one that is in the group: relayctl status says what this one waits for",
+			"this member is part of no group yet")
+	}
 	if !st.Quorum.OK {
 		return refusal(CodeNoQuorum, "bring the missing members back first: relayctl status names them",
 			"no quorum: %d of %d voters heard, %d needed", st.Quorum.Have, st.Quorum.Total, st.Quorum.Need)
