@@ -29,6 +29,13 @@ func (h Health) rank() int {
 	return 0
 }
 
+const (
+	// Most nodeos do not tell their chain to one who does not know it; a replica does, so that where chain_id is not set its coming mends this.
+	remedyRefused = "this stays so until something is changed: set or correct chain_id (where none is set, a replica that connects tells it too), the peer key, or the entry in upstream.peers"
+	// Figures come over the link, by way of the leader. A member that gossip alone hears has this too.
+	remedyStale = "see that relayd runs there, that the members reach each other's cluster port (cluster.listen, TCP), and what its log and the leader's say of refused certificates"
+)
+
 // Problem is something not as it should be, and what to do about it.
 type Problem struct {
 	Level  Health `json:"level"`
@@ -98,7 +105,7 @@ func (s *Status) assessGroup() {
 	case !q.OK && q.Total == 0:
 		s.problem(HealthDown, "no_quorum", "",
 			"this member is part of no group yet; no block can be forwarded",
-			"start the other members, with this one's address in cluster.join and theirs in its own; what it waits for stands beside its name")
+			"start the other members, with this one's address in cluster.join and theirs in its own; what it waits for stands beside its name, and its log says whom it does not reach, and why")
 	case !q.OK && q.Have < q.Need:
 		s.problem(HealthDown, "no_quorum", "",
 			fmt.Sprintf("no quorum: %d of %d voters heard, %d needed; no new block can be forwarded", q.Have, q.Total, q.Need),
@@ -129,7 +136,7 @@ func (s *Status) assessUpstreams() {
 		case UpstreamRefused:
 			lost++
 			s.problem(HealthDegraded, "upstream_refused "+u.Addr, u.Node, fmt.Sprintf("upstream %s does not work with us: %s", u.Addr, u.LastError),
-				"this does not mend itself: correct chain_id, the peer key, or the entry in upstream.peers")
+				remedyRefused)
 		}
 	}
 	switch {
@@ -187,7 +194,7 @@ func (s *Status) assessMember(m *Member, highest uint32) {
 		}
 	}
 	if m.Stale && s.Leader != "" { // without a leader nobody passes figures on
-		s.problem(HealthDegraded, "stale", m.Name, fmt.Sprintf("figures are %s old", age(m.AgeMS)), "check the gossip port (TCP and UDP) between the members")
+		s.problem(HealthDegraded, "stale", m.Name, fmt.Sprintf("figures are %s old", age(m.AgeMS)), remedyStale)
 	}
 	for _, r := range m.Replicas {
 		if r.Behind {

@@ -41,3 +41,16 @@ func TestReplicaAtTwoMembers(t *testing.T) {
 		}
 	}
 }
+
+// TestStaleIsTheLinks sends whoever looks at old figures of a member to the port that figures come by: gossip is another one, and heard
+// that member all the time.
+func TestStaleIsTheLinks(t *testing.T) {
+	node := newFakeNode()
+	node.change(func(st *control.Status) { st.Members[1].Stale, st.Members[1].AgeMS = true, 3000 })
+	st, _ := node.Status(t.Context())
+	st.Assess()
+	i := slices.IndexFunc(st.Problems, func(p control.Problem) bool { return p.Code == "stale" })
+	if i < 0 || !strings.Contains(st.Problems[i].Remedy, "cluster.listen") || strings.Contains(st.Problems[i].Remedy, "gossip") {
+		t.Errorf("problems %+v, want one about old figures that names cluster.listen", st.Problems)
+	}
+}
