@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -8,6 +9,10 @@ import (
 
 	"github.com/thinrelay/thinrelay/cluster"
 )
+
+// errAtLeast is returned for a recovery without the one thing that keeps it from lowering the mark: a member whose log is behind looks like
+// any other.
+var errAtLeast = errors.New("--yes without --at-least: give the height of your last block on the chain, 0 if there is none")
 
 // recoverCommand is `relayd recover`: the way out of a lost majority.
 func recoverCommand() *cobra.Command {
@@ -25,10 +30,14 @@ member then leads alone; the others join again with empty data directories.
 
 It cannot lower the mark that this member knows. Whether another one knew a higher one only you
 can tell: --at-least takes the height of the last block of yours on the chain, and recover
-refuses to go below it. Without --yes it only says what it would do.`,
+refuses to go below it. Without --yes it only says what it would do, and shows the mark; with it
+--at-least has to be given, 0 where no block of yours is on the chain.`,
 		Example: "  relayd recover --config relay.yaml --at-least 381223044\n  relayd recover --config relay.yaml --at-least 381223044 --yes",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if yes && !cmd.Flags().Changed("at-least") {
+				return errAtLeast
+			}
 			cfg, err := LoadConfig(path, os.Environ())
 			if err != nil {
 				return err

@@ -13,7 +13,7 @@ import (
 
 // A wrong data_dir must not become the data directory of a new member, least of all when nothing was to be changed.
 func TestRecoverCreatesNothing(t *testing.T) {
-	for _, args := range [][]string{nil, {"--yes"}} {
+	for _, args := range [][]string{nil, {"--yes", "--at-least", "0"}} {
 		for _, there := range []bool{false, true} {
 			dir := t.TempDir()
 			data := filepath.Join(dir, "data")
@@ -49,5 +49,18 @@ func TestRecoverCreatesNothing(t *testing.T) {
 				t.Errorf("recover %v: left %q, want %q", args, got, want)
 			}
 		}
+	}
+}
+
+// What stands between a recovery and a lower mark is asked for: left out, a member that was behind was made the group without a word.
+func TestRecoverAsksForTheHeight(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, dir, "relay.yaml", minimalConfig)
+	cmd := recoverCommand()
+	cmd.SetArgs([]string{"--config", filepath.Join(dir, "relay.yaml"), "--yes"})
+	cmd.SetOut(io.Discard)
+	cmd.SetErr(io.Discard)
+	if err := cmd.ExecuteContext(t.Context()); !errors.Is(err, errAtLeast) {
+		t.Errorf("got %v, want %v", err, errAtLeast)
 	}
 }
