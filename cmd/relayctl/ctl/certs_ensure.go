@@ -23,12 +23,18 @@ apart: use certs init and certs issue there.`,
 		Example: "  relayctl certs ensure eu-1 us-1 ap-1 --dir certs",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, names []string) error {
-			for _, file := range []string{caCertFile, gossipKeyFile} {
-				if missing(filepath.Join(*dir, file)) {
-					if err := a.certsInitCommand(dir).RunE(cmd, nil); err != nil {
-						return err
-					}
-					break
+			gossip := filepath.Join(*dir, gossipKeyFile)
+			switch {
+			case missing(filepath.Join(*dir, caCertFile)):
+				if err := a.certsInitCommand(dir).RunE(cmd, nil); err != nil {
+					return err
+				}
+			case missing(gossip): // lost, or init was cut short before its last file
+				if err := writeGossipKey(gossip); err != nil {
+					return err
+				}
+				if err := a.wrote([]string{gossip}, "next: give it to every member: those with another one do not hear each other"); err != nil {
+					return err
 				}
 			}
 			var issue []string

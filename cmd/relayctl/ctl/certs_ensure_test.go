@@ -31,6 +31,13 @@ func TestCertsEnsure(t *testing.T) {
 	if after, err := os.ReadFile(filepath.Join(dir, "eu-1.pem")); err != nil || string(after) != string(before) {
 		t.Errorf("a certificate that was there is another one now: %v", err)
 	}
+	// A gossip key that is missing beside a CA that is there is made, as said; init, which it was left to, refused since the CA is there.
+	if err := os.Remove(filepath.Join(dir, "gossip.key")); err != nil {
+		t.Fatal(err)
+	}
+	if out, code := ensure("eu-1"); code != exitOK || strings.Count(out, "wrote ") != 1 || missing(filepath.Join(dir, "gossip.key")) {
+		t.Errorf("without gossip.key: exit %d %q", code, out)
+	}
 	// Without the CA's key what is complete stays usable, and nothing can be added.
 	if err := os.Remove(filepath.Join(dir, "ca-key.pem")); err != nil {
 		t.Fatal(err)
