@@ -130,7 +130,11 @@ func (k *checker) secrets(c *Config) {
 		if key.path == tokenFileKey {
 			bad = k.warn
 		}
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			bad(key.path, "%v; give it, and the folders above it, to the user that relayd runs as, and check as that user", err)
+			continue
+		case err != nil:
 			bad(key.path, "%v; make the file or mend the path", err)
 			continue
 		}
