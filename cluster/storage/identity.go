@@ -56,6 +56,19 @@ type IdentityKeeper interface {
 
 // loadIdentity returns the kept identity, completed and saved if need be.
 func loadIdentity(k IdentityKeeper, node string) (Identity, error) {
+	id, err := keptIdentity(k, node)
+	if err != nil || id.RaftID != "" {
+		return id, err
+	}
+	id.Version, id.Node, id.RaftID = identityVersion, node, node+"-"+randomHex(4)
+	if err := k.Save(id); err != nil {
+		return id, fmt.Errorf("save identity: %w", err)
+	}
+	return id, nil
+}
+
+// keptIdentity returns the kept identity, if it is one of the node.
+func keptIdentity(k IdentityKeeper, node string) (Identity, error) {
 	id, err := k.Load()
 	if err != nil {
 		return id, fmt.Errorf("load identity: %w", err)
@@ -63,14 +76,18 @@ func loadIdentity(k IdentityKeeper, node string) (Identity, error) {
 	if id.Node != "" && id.Node != node {
 		return id, fmt.Errorf("load identity: it is that of %q, this node is %q: %w", id.Node, node, ErrIdentity)
 	}
-	if id.RaftID != "" {
-		return id, nil
-	}
-	id.Version, id.Node, id.RaftID = identityVersion, node, node+"-"+randomHex(4)
-	if err := k.Save(id); err != nil {
-		return id, fmt.Errorf("save identity: %w", err)
-	}
 	return id, nil
+}
+
+// Inspect returns the error with which OpenDisk would refuse dir to the node of that name, as far as its identity tells. It changes
+// nothing, and a relayd may be using dir.
+func Inspect(dir, node string) error {
+	found, err := HasLog(dir)
+	if err != nil {
+		return err
+	}
+	_, err = keptIdentity(&identityOnDisk{path: filepath.Join(dir, identityFile), lost: !found}, node)
+	return err
 }
 
 // NewClusterID returns a random cluster id.

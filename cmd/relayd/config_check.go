@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/thinrelay/thinrelay/cluster/storage"
 	"github.com/thinrelay/thinrelay/relay/control"
 )
 
@@ -47,7 +48,7 @@ func Check(path string, environ []string, now time.Time) []Finding {
 	}
 	k := &checker{now: now}
 	k.ok("config", "every key is understood")
-	k.dataDir(c.DataDir)
+	k.dataDir(c.DataDir, c.Node)
 	k.pinned(&c)
 	k.secrets(&c)
 	k.peerKey(&c)
@@ -69,7 +70,7 @@ func (k *checker) ok(what, format string, args ...any)   { k.add(OK, what, forma
 func (k *checker) warn(what, format string, args ...any) { k.add(Warn, what, format, args...) }
 func (k *checker) fail(what, format string, args ...any) { k.add(Fail, what, format, args...) }
 
-func (k *checker) dataDir(dir string) {
+func (k *checker) dataDir(dir, node string) {
 	info, err := os.Stat(dir)
 	switch {
 	case err == nil && !info.IsDir():
@@ -82,6 +83,10 @@ func (k *checker) dataDir(dir string) {
 		}
 		probe.Close()
 		os.Remove(probe.Name())
+		if err := storage.Inspect(dir, node); err != nil {
+			k.fail("data_dir", "%v", err)
+			return
+		}
 		k.ok("data_dir", "%s can be written", dir)
 	case errors.Is(err, fs.ErrNotExist):
 		if info, err := os.Stat(filepath.Dir(dir)); err != nil || !info.IsDir() {

@@ -50,6 +50,29 @@ func TestCheckDataDir(t *testing.T) {
 	}
 }
 
+// TestCheckIdentity: a data_dir that run refuses, since it is another member's or has lost its owner, is told by check, on whose word a
+// service is started.
+func TestCheckIdentity(t *testing.T) {
+	for name, tt := range map[string]struct{ file, text, want string }{
+		"another member's":    {"identity.json", `{"version":1,"node":"us-1","raft_id":"us-1-0a1b2c3d"}`, `it is that of "us-1", this node is "eu-1"`},
+		"cut short":           {"identity.json", `{"version":1,`, "identity.json"},
+		"a log without owner": {"raft.db", "log", "is missing beside a log"},
+		"its own":             {"identity.json", `{"version":1,"node":"eu-1","raft_id":"eu-1-0a1b2c3d"}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := groupDir(t, goodCert())
+			if err := os.Mkdir(filepath.Join(dir, "data"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, dir, filepath.Join("data", tt.file), tt.text)
+			got := notOK(dir, Check(filepath.Join(dir, "relay.yaml"), nil, checkTime))
+			if tt.want == "" && got != "" || !strings.Contains(got, tt.want) || tt.want != "" && !strings.HasPrefix(got, "fail data_dir: ") {
+				t.Errorf("got:\n%s\nwant one about data_dir with:\n%s", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestClash sees through the ways to write one address.
 func TestClash(t *testing.T) {
 	for _, tt := range []struct {
