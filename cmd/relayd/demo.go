@@ -36,13 +36,11 @@ the middle of a round of ours, and says what that cost.`,
 				return err
 			}
 			if opt.json {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(result)
+				err = json.NewEncoder(cmd.OutOrStdout()).Encode(result)
+			} else {
+				result.print(cmd.OutOrStdout())
 			}
-			result.print(cmd.OutOrStdout())
-			if result.Double > 0 || result.Unlinked > 0 {
-				return exitCode(1)
-			}
-			return nil
+			return errors.Join(err, result.verdict())
 		},
 	}
 	cmd.Flags().DurationVar(&opt.length, "for", time.Minute, "how long to run; with --drill 80s by default")

@@ -32,6 +32,14 @@ type demoResult struct {
 	Drills           []drillCost `json:"drills,omitempty"`
 }
 
+// verdict is the exit code: 1 where a promise of the relays was broken.
+func (r demoResult) verdict() error {
+	if r.Double > 0 || r.Unlinked > 0 {
+		return exitCode(1)
+	}
+	return nil
+}
+
 // drillCost is what one drill cost.
 type drillCost struct {
 	Name string `json:"name"`
