@@ -121,6 +121,7 @@ func (s *Status) assessGroup() {
 
 	s.assessUpstreams()
 	s.assessReplicas()
+	s.assessAccounts()
 }
 
 // assessUpstreams looks at the leader's connections. Whether none is left is

@@ -2,6 +2,8 @@ package control
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,6 +29,24 @@ func (s *Status) lostSlots() (lost, decided int) {
 		}
 	}
 	return lost, decided
+}
+
+// assessAccounts looks for replicas whose blocks are refused since they are by an account that nobody has listed: all else is well then, and
+// no block leaves. The leader alone sees what is refused.
+func (s *Status) assessAccounts() {
+	var names []string
+	for _, e := range s.Events {
+		if e.Kind == KindRefused && e.Reason == "not_ours" && s.Time.Sub(e.Time) <= roundCounts && !slices.Contains(names, e.Source) {
+			names = append(names, e.Source)
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	slices.Sort(names)
+	s.problem(HealthDegraded, "not_ours", "",
+		fmt.Sprintf("blocks of %s are not sent: they are by an account that is not in producers", strings.Join(names, ", ")),
+		"relayctl blocks shows the account: list it in producers of every relay, or correct producer-name of the replica; this is said for ten minutes after the last one")
 }
 
 // assessRound looks at what became of our last round, and at what the vote gate cannot work without. Replicas are live.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/thinrelay/thinrelay/relay/control"
 )
@@ -52,5 +53,23 @@ func TestStaleIsTheLinks(t *testing.T) {
 	i := slices.IndexFunc(st.Problems, func(p control.Problem) bool { return p.Code == "stale" })
 	if i < 0 || !strings.Contains(st.Problems[i].Remedy, "cluster.listen") || strings.Contains(st.Problems[i].Remedy, "gossip") {
 		t.Errorf("problems %+v, want one about old figures that names cluster.listen", st.Problems)
+	}
+}
+
+// TestOtherAccount: with a producer that is not listed everything worked but that no block left, and status said that all is well.
+func TestOtherAccount(t *testing.T) {
+	node := newFakeNode()
+	node.change(func(st *control.Status) {
+		refused := control.Event{Time: st.Time.Add(-time.Minute), Kind: control.KindRefused, Source: "nodeos-b", Reason: "not_ours"}
+		old, unlinked := refused, refused
+		old.Time, old.Source = st.Time.Add(-time.Hour), "nodeos-a"
+		unlinked.Reason, unlinked.Source = "unlinked", "nodeos-c"
+		st.Events = []control.Event{refused, unlinked, refused, old}
+	})
+	st, _ := node.Status(t.Context())
+	st.Assess()
+	i := slices.IndexFunc(st.Problems, func(p control.Problem) bool { return p.Code == "not_ours" })
+	if i < 0 || st.Problems[i].Level != control.HealthDegraded || !strings.Contains(st.Problems[i].Text, "blocks of nodeos-b are") {
+		t.Errorf("problems %+v, want one about the blocks of nodeos-b alone", st.Problems)
 	}
 }
