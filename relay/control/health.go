@@ -155,7 +155,7 @@ func (s *Status) assessReplicas() {
 	case len(s.Members) == 0:
 	case producing == 0:
 		s.problem(HealthDown, "no_replica", "", "no replica is connected to any member",
-			"start nodeos with p2p-peer-address set to a relay (relayctl nodeos-config prints the lines), and check downstream.allow")
+			"start nodeos with p2p-peer-address set to a relay (relayctl nodeos-config prints the lines), and see in the log of the relay that it dials whether it was refused, and why: downstream.allow, chain_id, peer_keys")
 	case live == 0:
 		s.problem(HealthDown, "no_live_replica", "", "every replica is syncing or behind", "wait for the sync to end and follow it with relayctl status --watch")
 	case s.Mode == ModeVotes && active == 0 && s.Leader != "" && s.Quorum.OK:
