@@ -3,6 +3,7 @@ package control
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -185,6 +186,11 @@ func (c *Client) send(ctx context.Context, method, path string, body any) (*http
 	}
 	if errors.Is(err, http.ErrSchemeMismatch) {
 		return nil, refusal(CodeUnreachable, "write http://: http.tls is not set there", "no answer from %s: it speaks plain HTTP", c.base)
+	}
+	if unproven := (*tls.CertificateVerificationError)(nil); errors.As(err, &unproven) {
+		return nil, refusal(CodeUnreachable,
+			"give --tls-ca the CA of its http.tls.cert, and name it in --addr as that certificate does (relayctl certs issue NAME --host ADDRESS makes one with further names)",
+			"%s answers, with a certificate that is not trusted here: %v", c.base, unproven.Err)
 	}
 	return nil, refusal(CodeUnreachable,
 		"check that relayd runs there and that http.listen matches; --addr or RELAY_ADDR names another member", "no answer from %s: %v", c.base, err)

@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,17 @@ func TestClientCertificate(t *testing.T) {
 			t.Errorf("Run: %v", err)
 		}
 	}()
+
+	// A relay that answers with a certificate that the client does not trust is there: nobody is sent to look whether it runs.
+	stranger, err := control.NewClient(control.ClientConfig{Addr: "https://" + ln.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var untrusted *control.Error
+	if _, err := stranger.Status(t.Context()); !errors.As(err, &untrusted) || untrusted.Code != control.CodeUnreachable ||
+		!strings.Contains(untrusted.Remedy, "--tls-ca") || strings.Contains(untrusted.Remedy, "relayd runs") {
+		t.Errorf("without its CA: got %v, want what to do about certificates", err)
+	}
 
 	for name, test := range map[string]struct {
 		certs []tls.Certificate
