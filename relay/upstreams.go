@@ -178,8 +178,10 @@ func (h *hub) fetchHead(u *upPeer, root, head wire.ID) {
 
 // ask asks for a range of blocks. A node serves one range at a time, and an older
 // one begins anew when it is asked again: the next is asked for when this one has
-// come, or nothing of it for a second. filling: it is for what u.apart lacks.
+// come, or nothing of it for a second. filling: it is for what u.apart lacks. What it
+// says it has no more is not asked for.
 func (u *upPeer) ask(from, to uint32, filling bool, now time.Time) {
+	from = max(from, u.earliest())
 	u.asked, u.from, u.until, u.filling = now, from, to, filling
 	u.up.RequestRange(from, to)
 }

@@ -56,6 +56,7 @@ type forkDB struct {
 	root  *entry
 	byID  map[wire.ID]*entry // root and above
 	best  *entry
+	bare  bool // no block log: nothing below the root is served
 }
 
 // newForkDB starts with a chain: its last block is root and head.
@@ -207,6 +208,22 @@ func (f *forkDB) at(head *entry, num uint32) *Block {
 		}
 	}
 	return nil
+}
+
+// earliest is the number of the first block there is (controller.cpp:4963-4965).
+func (f *forkDB) earliest() uint32 {
+	if f.bare {
+		return f.root.Num()
+	}
+	return f.log[0].Num()
+}
+
+// served is the block of that number on the best branch, if it can still be had.
+func (f *forkDB) served(num uint32) *Block {
+	if num < f.earliest() {
+		return nil
+	}
+	return f.at(f.best, num)
 }
 
 // contains reports whether ancestor is e or below it, down to the root.

@@ -157,7 +157,7 @@ func (n *Node) notice(p *peer, mode wire.ListMode) *wire.Notice {
 		m.KnownTrx = wire.IDList{Mode: mode, Pending: n.db.root.Num()}
 	}
 	if p.version >= wire.ProtoBlockRange {
-		m.KnownBlocks.IDs = append(m.KnownBlocks.IDs, wire.StartID(n.db.log[0].Num()))
+		m.KnownBlocks.IDs = append(m.KnownBlocks.IDs, wire.StartID(n.db.earliest()))
 	}
 	return m
 }
@@ -165,7 +165,7 @@ func (n *Node) notice(p *peer, mode wire.ListMode) *wire.Notice {
 // onFork reports whether a block is not on this node's best branch
 // (net_plugin.cpp:1190-1202).
 func (n *Node) onFork(id wire.ID) bool {
-	b := n.db.at(n.db.best, id.Num())
+	b := n.db.served(id.Num())
 	return b == nil || b.ID != id
 }
 

@@ -53,6 +53,8 @@ type Config struct {
 	Listen func(i int) string
 	// BlockNacks is the upstreams' and producers' setting, see NodeConfig.
 	BlockNacks bool
+	// NoBlockLog is the upstreams' setting, see NodeConfig.
+	NoBlockLog bool
 	// MaxNodesPerHost is the upstreams' limit. Default 1, as in nodeos.
 	MaxNodesPerHost int
 	// Timing holds the durations of the network's nodes.

@@ -37,12 +37,12 @@ type NodeConfig struct {
 	Voters []*Voter
 	// Blocks is the chain to start with, from block 1 or a snapshot's block on.
 	// Default: the genesis block.
-	Blocks []*Block
+	Blocks     []*Block
+	NoBlockLog bool // block-log-retain-blocks=0: only the last of them is served
 	// Fork is the branch above Blocks that the node had as its head when it ended: nothing of it is
 	// irreversible.
 	Fork []*Block
-	// Stale lets the node produce before it has seen a fresh block
-	// (enable-stale-production).
+	// Stale lets the node produce before it has seen a fresh block (enable-stale-production).
 	Stale bool
 	// BlockNacks turns on Spring 1.1's block_nack and block_notice
 	// (p2p-disable-block-nack=false, nodeos's default): a peer that has had three
@@ -194,6 +194,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		return nil, fmt.Errorf("draw node id: %w", err)
 	}
 	n.db = newForkDB(cfg.Chain, cfg.Release.forkChoice(cfg.Chain.Legacy), cfg.Blocks)
+	n.db.bare = cfg.NoBlockLog
 	n.head = n.db.root
 	for _, b := range cfg.Fork {
 		e, _, err := n.db.add(b)

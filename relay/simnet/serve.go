@@ -47,7 +47,7 @@ func (n *Node) serveBranch(p *peer, from wire.ID) {
 	}
 	num := from.Num()
 	if num != 0 {
-		if b := n.db.at(n.db.best, num); b == nil {
+		if b := n.db.served(num); b == nil {
 			n.goAway(p, wire.GoAwayBenign)
 			return
 		} else if b.ID != from {
@@ -93,7 +93,7 @@ func (n *Node) serve(p *peer) {
 			p.serving = span{}
 			return
 		}
-		b := n.db.at(n.db.best, p.serving.next)
+		b := n.db.served(p.serving.next)
 		if b == nil {
 			quiet := p.serving.catchUp && n.rel.version >= wire.ProtoGossip
 			if p.serving = (span{}); !quiet { // Spring 1.2 takes it for the middle of a fork switch

@@ -10,7 +10,7 @@ import (
 // finalizers.
 func (w *Network) newUpstream(i int, listen string, blocks []*Block) (*Node, error) {
 	cfg := w.nodeConfig(fmt.Sprintf("up-%d", i+1))
-	cfg.Listen, cfg.MaxNodesPerHost, cfg.Blocks = listen, w.cfg.MaxNodesPerHost, blocks
+	cfg.Listen, cfg.MaxNodesPerHost, cfg.Blocks, cfg.NoBlockLog = listen, w.cfg.MaxNodesPerHost, blocks, w.cfg.NoBlockLog
 	if i == 0 {
 		for _, name := range w.cfg.Extra {
 			extra, err := wire.ParseName(name)
