@@ -26,6 +26,8 @@ var (
 	ErrKey = errors.New("peer key refused")
 	// ErrReplaced is the cause when a newer connection came from the same node_id.
 	ErrReplaced = errors.New("replaced by a newer connection of the same node")
+	// ErrTwice is the reason for a second connection of a node whose first one is alive.
+	ErrTwice = errors.New("the node is connected here already, over a connection that answers: is this relay in its p2p-peer-address twice?")
 	// ErrGoAway is the cause when the replica said go_away; the text has its reason.
 	ErrGoAway = errors.New("replica said go_away")
 	// ErrCancelled is the cause that ends a fetch when the replica took its sync request back.
@@ -49,6 +51,7 @@ func reason(err error) string {
 		{ErrRelay, "relay"},
 		{ErrKey, "peer_key"},
 		{ErrReplaced, "replaced"},
+		{ErrTwice, "twice"},
 		{ErrGoAway, "go_away"},
 		{wire.ErrHandshake, "bad_handshake"},
 		{conn.ErrProtocol, "protocol"},
