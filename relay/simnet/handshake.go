@@ -156,7 +156,7 @@ func (n *Node) notice(p *peer, mode wire.ListMode) *wire.Notice {
 	if mode == wire.ModeLastIrrCatchUp {
 		m.KnownTrx = wire.IDList{Mode: mode, Pending: n.db.root.Num()}
 	}
-	if p.version >= wire.ProtoBlockRange {
+	if p.version >= wire.ProtoBlockRange && n.rel.distance > 0 { // Leap 5 knows it and announces 7 (leap v5.0.3, net_plugin.cpp:665-668, 2296)
 		m.KnownBlocks.IDs = append(m.KnownBlocks.IDs, wire.StartID(n.db.earliest()))
 	}
 	return m

@@ -10,7 +10,12 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
+
+// prunedFor is how long a peer that went away since it had been asked for a block that it does not have, and that does not tell
+// which ones it has, is not asked for any below its root. Releases before Leap 5 do not tell (leap v4.0.6, net_plugin.cpp:434-444).
+const prunedFor = 10 * time.Minute
 
 // reminder is how often a failure that goes on is logged again.
 const reminder = time.Minute
@@ -26,6 +31,7 @@ type target struct {
 	status      PeerStatus
 	peer        *Peer     // nil while there is no live connection
 	busy        bool      // a fetch uses this peer
+	prunedUntil time.Time // it lacks blocks, and does not tell which: count on none below its root
 	singleUntil time.Time // it refused a second connection: fetch over the live one
 	lateUntil   time.Time // it failed a fetch: ask others first
 	liarUntil   time.Time // it sent blocks that do not follow, or that a replica did not take: ask only when there is nobody else
@@ -107,6 +113,11 @@ func (t *target) connect(ctx context.Context, sink Sink) (held time.Duration, er
 	held = max(time.Since(since), 1)
 	close(s.peer.done)
 	t.down()
+	if errors.Is(err, GoAway{Reason: wire.GoAwayBenign}) && s.peer.Start() == 0 {
+		t.mu.Lock()
+		t.prunedUntil = time.Now().Add(prunedFor)
+		t.mu.Unlock()
+	}
 	sink.UpstreamDown(s.peer, err)
 	return held, err
 }
@@ -126,6 +137,16 @@ func (s *session) open() func() {
 	}
 	timer := time.AfterFunc(config.HandshakeTimeout/2, func() { _ = s.voice.insist(hello) }) // its failure shows as a closed connection
 	return func() { timer.Stop() }
+}
+
+// start is the first block that the peer can be asked for, which it has told or not.
+func (t *target) start(told uint32, root wire.ID) uint32 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if told == 0 && time.Now().Before(t.prunedUntil) {
+		return root.Num()
+	}
+	return told
 }
 
 // up makes the peer available to fetches and to status.
