@@ -368,6 +368,8 @@ func TestPreflightHandshakes(t *testing.T) {
 		"stuck:1":  change(func(r *upstream.Report) { r.Head = head(good.Head.Num() - 10_000) }),
 		"old:1":    change(func(r *upstream.Report) { r.Version = 7 }),
 		"single:1": change(func(r *upstream.Report) { r.Second = upstream.ErrClosedEarly }),
+		"bare:1":   change(func(r *upstream.Report) { r.Root, r.Start = head(1000), 1000 }),
+		"log:1":    change(func(r *upstream.Report) { r.Root, r.Start = head(1000), 900 }),
 		"both:1":   change(func(r *upstream.Report) { r.Version, r.Second = 7, upstream.ErrClosedEarly }),
 		"other:1":  change(func(r *upstream.Report) { r.ChainID = wire.ID{1} }),
 		"late:1":   change(func(r *upstream.Report) { r.ClockOffset = time.Hour }), // one is not believed
@@ -388,6 +390,7 @@ func TestPreflightHandshakes(t *testing.T) {
 	want := map[string][]level{
 		"good1:1": {levelOK}, "good2:1": {levelOK}, "shy:1": {levelOK}, "late:1": {levelOK},
 		"behind:1": {levelWarn}, "stuck:1": {levelFail}, "old:1": {levelWarn}, "single:1": {levelWarn}, "both:1": {levelWarn, levelWarn},
+		"bare:1": {levelWarn}, "log:1": {levelOK},
 		"other:1": {levelFail}, "dead:1": {levelFail}, "key:1": {levelFail}, "full:1": {levelFail}, "used:1": {levelWarn},
 	}
 	var addrs []string

@@ -164,6 +164,10 @@ func judgeHandshake(c *checks, o outside, chain *wire.ID, head uint32) {
 		note(levelWarn, "ask its operator for p2p-max-nodes-per-host >= 4: replicas that sync use a connection of their own, and so does the next leader on this host's network",
 			"no second connection from here: %v", r.Second)
 	}
+	if root := r.Root.Num(); root > 1 && r.Start >= root {
+		note(levelWarn, "use upstreams that keep a block log (no block-log-retain-blocks = 0): what a replica or a relay has missed comes from there",
+			"it has no block below #%d", r.Start)
+	}
 	if len(findings) == 0 {
 		c.ok(what, "%s, takes a second connection", facts)
 		return
