@@ -275,8 +275,9 @@ func (h *hub) onLinkBlock(k *link, e *event) error {
 		h.onSignedBlock(k, e.block, e.frame, o, e.at)
 	} else if kept := h.keep(e.block, e.frame); kept != nil {
 		// A follower's word that the network has it is not proof: the block is
-		// kept, and an upstream will show.
+		// kept, and an upstream will show, or has.
 		h.ring.Note(kept, k.number)
+		h.inherit(kept)
 	}
 	return nil
 }

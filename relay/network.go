@@ -88,6 +88,20 @@ func (h *hub) confirm(e *ring.Entry, f *wire.Frame, from *peer) {
 	}
 }
 
+// inherit makes e the network's, and what it builds on, if a child of it is: that was told
+// before e was here, when nothing led from it to e. Nobody would say so once more.
+func (h *hub) inherit(e *ring.Entry) {
+	told := false
+	h.ring.At(e.Block.Num()+1, func(child *ring.Entry) bool {
+		told = child.Network && child.Block.Previous == e.Block.ID
+		return !told
+	})
+	for a := e; told && a != nil && !a.Network; a = h.ring.Parent(a) {
+		a.Network = true
+		h.publish(a, nil)
+	}
+}
+
 // publish makes e public once its parent is, gives it to all who hear the
 // network, and does the same for children that were waiting for it. The first
 // block of an empty ring needs no parent. That may be one of ours, when a relay
@@ -202,6 +216,11 @@ func (h *hub) fillGap(u *upPeer, e *ring.Entry, now time.Time) {
 	// Of its ancestors some may be here, and wait for the same gap to be filled.
 	for p := h.ring.Parent(e); p != nil && !p.Public; p = h.ring.Parent(e) {
 		e = p
+	}
+	if p := h.ring.Parent(e); p != nil { // nothing is missing, and it has it all
+		e.Network = true
+		h.publish(e, nil)
+		return
 	}
 	from, to := h.common()+1, e.Block.Num()-1
 	if from > to { // a fork below our tip
