@@ -18,6 +18,8 @@ var (
 type contact struct {
 	// answered is when it last answered an AppendEntries.
 	answered time.Time
+	// later is when it last answered that its term is later than ours.
+	later time.Time
 	// rtt is the round trip of heartbeats, smoothed; 0 when none was measured.
 	rtt time.Duration
 	// match is the last index known to be in its log as it is in ours.
@@ -82,7 +84,7 @@ func (m *meter) again(to raft.Server, term uint64, began time.Time, pause time.D
 			!slices.ContainsFunc(r.GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return s.ID == to.ID && s.Address == to.Address }) {
 			return false
 		}
-		if m.of(to.ID, term).answered.After(began) {
+		if c := m.of(to.ID, term); c.answered.After(began) || c.later.After(began) { // raft looks for a later term in answers to entries alone
 			return true
 		}
 		timer.Reset(firstAgain)
@@ -98,10 +100,15 @@ func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *r
 			m.contacts[id] = contact{rtt: c.rtt}
 		}
 	}
-	if req.Term < m.term || resp.Term > req.Term {
+	if req.Term < m.term {
 		return
 	}
 	c := m.contacts[id]
+	if resp.Term > req.Term {
+		c.later = now
+		m.contacts[id] = c
+		return
+	}
 	c.answered = now
 	switch heartbeat := isHeartbeat(req); {
 	case !heartbeat && resp.Success:
