@@ -46,7 +46,14 @@ const firstAgain, lastAgain = 20 * time.Millisecond, 500 * time.Millisecond
 // this member leads and the other is a member. Raft would wait before it tries again, twice as long each time, up to ten seconds (hashicorp/raft
 // v1.8.0, replicateTo): a member that was away for long, or had no space, would answer heartbeats and get no entry, so that with
 // one more away the leader has a majority and agrees on nothing.
+//
+// A call goes out only if this member leads still when it has been put together. Raft does that beside its main loop, from the log as it is read entry by
+// entry, and the main loop may cut that meanwhile for a successor and write other entries (hashicorp/raft v1.8.0, setupAppendEntries): half of one log and half
+// of another. It is no leader any more before it does so.
 func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if !isHeartbeat(req) && !m.leads(req.Term) {
+		return ErrLostLeadership
+	}
 	for pause := firstAgain; ; pause = min(2*pause, lastAgain) {
 		start := time.Now()
 		err := m.inbox.AppendEntries(id, target, req, resp)
@@ -69,6 +76,12 @@ func unwritten(req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse)
 	return !resp.Success && !resp.NoRetryBackoff && resp.Term == req.Term && len(req.Entries) > 0 && resp.LastLog < req.Entries[0].Index
 }
 
+// leads says whether this member leads in a term.
+func (m *meter) leads(term uint64) bool {
+	r := m.raft.Load()
+	return r != nil && r.State() == raft.Leader && r.CurrentTerm() == term
+}
+
 // again waits until a member has answered something since a call to it began that failed, and says whether to make that again.
 func (m *meter) again(to raft.Server, term uint64, began time.Time, pause time.Duration) bool {
 	timer := time.NewTimer(pause)
@@ -79,9 +92,7 @@ func (m *meter) again(to raft.Server, term uint64, began time.Time, pause time.D
 		case <-m.closed:
 			return false
 		}
-		r := m.raft.Load()
-		if r == nil || r.State() != raft.Leader || r.CurrentTerm() != term ||
-			!slices.ContainsFunc(r.GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return s.ID == to.ID && s.Address == to.Address }) {
+		if !m.leads(term) || !slices.ContainsFunc(m.raft.Load().GetConfiguration().Configuration().Servers, func(s raft.Server) bool { return s.ID == to.ID && s.Address == to.Address }) {
 			return false
 		}
 		if c := m.of(to.ID, term); c.answered.After(began) || c.later.After(began) { // raft looks for a later term in answers to entries alone

@@ -87,3 +87,9 @@ func TakeSnapshot(r *raft.Raft, c *raft.RPC) bool { return takeSnapshot(r, c) }
 
 // Amend is amend.
 func Amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) { amend(r, logs, c) }
+
+// NewMeter returns a meter, and what tells it its raft.
+func NewMeter(t *raft.NetworkTransport, logs raft.LogStore) (meter raft.Transport, started func(*raft.Raft)) {
+	m := newMeter(t, logs, func(f func()) bool { f(); return true })
+	return m, m.raft.Store
+}

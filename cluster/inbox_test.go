@@ -44,7 +44,7 @@ func transports(t *testing.T) (open func(name string) *raft.NetworkTransport) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer{ln, net.Host(name)}, Timeout: time.Second, Logger: hclog.NewNullLogger()})
+		return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{Stream: layer{ln, net.Host(name)}, Timeout: time.Second, MaxRPCsInFlight: 1, Logger: hclog.NewNullLogger()})
 	}
 }
 
