@@ -152,6 +152,7 @@ type bare struct {
 	servers raft.Configuration
 	machine bytes.Buffer // what was restored, in order
 	commit  uint64       // what the leader says is committed
+	entries raft.LogType // what the leader's entries are
 }
 
 func newBare(t *testing.T) *bare {
@@ -168,7 +169,7 @@ func newBareOn(t *testing.T, medium *storage.Medium) *bare {
 		t.Fatal(err)
 	}
 	b := &bare{
-		t: t, store: store, calls: make(chan raft.RPC),
+		t: t, store: store, calls: make(chan raft.RPC), entries: raft.LogNoop,
 		servers: raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}, {ID: "b", Address: "b"}, {ID: "c", Address: "c"}}},
 	}
 	_, inner := raft.NewInmemTransport("b")
@@ -217,7 +218,7 @@ func (b *bare) append(term, prev, prevTerm uint64, indices ...uint64) bool {
 		if i <= 10 {
 			entryTerm = min(term, 100)
 		}
-		req.Entries = append(req.Entries, &raft.Log{Index: i, Term: entryTerm, Type: raft.LogNoop})
+		req.Entries = append(req.Entries, &raft.Log{Index: i, Term: entryTerm, Type: b.entries})
 	}
 	answer := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: req, RespChan: answer}

@@ -15,8 +15,9 @@ const logCacheSize = 512
 // writes entries from one goroutine only.
 type cachedLogs struct {
 	*raft.LogCache
-	last  *lastError
-	below atomic.Uint64 // entries up to this one are hidden, see replaced
+	last   *lastError
+	below  atomic.Uint64 // entries up to this one are hidden, see replaced
+	newest atomic.Uint64 // the last entry of the newest snapshot
 }
 
 // lastError remembers why the guard refused entries.

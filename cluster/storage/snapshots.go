@@ -45,9 +45,30 @@ func (c clearing) Close() error {
 	return c.logs.replaced(c.index, c.term)
 }
 
+// errOlder is why a snapshot is not taken.
+var errOlder = errors.New("there is a later snapshot")
+
+// latest notes that there is a snapshot up to an index. It returns an error where there is a later one: a leader's, which has come while the member
+// took its own. Raft takes the one that ends last for the last (hashicorp/raft v1.8.0, takeSnapshot), and when its log ends before the leader's snapshot it would
+// vote as if it had not got that; and as a leader it would send the leader's for the entries after its own, again and again.
+func (c *cachedLogs) latest(index uint64) error {
+	for {
+		last := c.newest.Load()
+		if index < last {
+			return fmt.Errorf("snapshot up to %d, after one up to %d: %w", index, last, errOlder)
+		}
+		if c.newest.CompareAndSwap(last, index) {
+			return nil
+		}
+	}
+}
+
 // replaced is told of a snapshot that there is. It clears the log up to the snapshot's last entry, unless it has that entry; for then all before it
 // are right as well. They are hidden at once, and deleted now or, if the disk is full, before the next snapshot or after the next start.
 func (c *cachedLogs) replaced(index, term uint64) error {
+	if err := c.latest(index); err != nil {
+		return err
+	}
 	var last raft.Log
 	switch err := c.GetLog(index, &last); {
 	case err == nil && last.Term == term:
