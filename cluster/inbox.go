@@ -16,7 +16,7 @@ const maxSnapshot = 64 << 10
 
 // inbox is raft's transport with one more sender of calls: this member itself. Raft has no call that makes a follower stand for election;
 // what a leader sends at a hand-over does just that. And it keeps raft from taking heartbeats beside its main loop where that is not
-// safe, see SetHeartbeatHandler. Some of a leader's calls it answers or changes first, see takeSnapshot and amend.
+// safe, see SetHeartbeatHandler. Some calls it answers or changes first, see takeSnapshot and amend.
 type inbox struct {
 	*raft.NetworkTransport
 

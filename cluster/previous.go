@@ -6,10 +6,11 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// amend changes a leader's call where raft would take more from it, or less, than it tells.
+// amend changes a leader's or candidate's call where raft would take more from it, or less, than it tells.
 func amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
 	boundCommit(c)
 	leavePrevious(r, logs, c)
+	vouch(r, c)
 }
 
 // boundCommit has a leader's call commit no more than it ends with. What this member's log holds beyond may be a former leader's, of which the call tells

@@ -1,0 +1,42 @@
+package cluster
+
+import (
+	"slices"
+
+	"github.com/hashicorp/raft"
+)
+
+// vouch takes from a candidate's call the question whether it is a voter of the configuration here, where its log is longer: then that of a later
+// entry counts, which has not come here yet. Raft's paper asks for the log alone; hashicorp/raft v1.8.0 refuses who is no voter here (requestVote,
+// requestPreVote), and when the others that have the entry are gone, nobody leads: this member lacks entries, and the candidate this member's vote. Whether
+// the log is enough raft looks for itself. It knows the leader by address; the id is asked for nothing else.
+func vouch(r *raft.Raft, c *raft.RPC) {
+	if r == nil {
+		return
+	}
+	switch req := c.Command.(type) {
+	case *raft.RequestVoteRequest:
+		if id := instead(r, req.ID, req.LastLogIndex); id != nil {
+			known := *req
+			known.ID = id
+			c.Command = &known
+		}
+	case *raft.RequestPreVoteRequest:
+		if id := instead(r, req.ID, req.LastLogIndex); id != nil {
+			known := *req
+			known.ID = id
+			c.Command = &known
+		}
+	}
+}
+
+// instead returns the id of a voter to put in the place of a candidate's, nil when its own is to stay.
+func instead(r *raft.Raft, id []byte, last uint64) []byte {
+	servers := r.GetConfiguration().Configuration().Servers
+	voter := slices.IndexFunc(servers, func(s raft.Server) bool { return s.Suffrage == raft.Voter })
+	named := slices.ContainsFunc(servers, func(s raft.Server) bool { return s.Suffrage == raft.Voter && string(s.ID) == string(id) })
+	if len(id) == 0 || voter < 0 || named || last <= r.LastIndex() {
+		return nil
+	}
+	return []byte(servers[voter].ID)
+}
