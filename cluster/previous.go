@@ -34,13 +34,15 @@ func boundCommit(c *raft.RPC) {
 // the entry went into (hashicorp/raft v1.8.0, appendEntries), and says no: a member whose log after a snapshot holds nothing but what a former leader
 // wrote and nobody else has would get nothing any more from any leader but that one. Nor does it look into the log for the last entry, whose term it
 // keeps: when a snapshot ends where the log of a former leader ended, that term is the former leader's.
+//
+// A call from the first entry on, to which a leader goes back one by one while nothing can be written here, has none before; its entries are asked for the same way.
 func leavePrevious(r *raft.Raft, logs raft.LogStore, c *raft.RPC) {
 	req, ok := c.Command.(*raft.AppendEntriesRequest)
-	if !ok || r == nil || req.PrevLogEntry == 0 || req.Term < r.CurrentTerm() {
+	if !ok || r == nil || isHeartbeat(req) || req.Term < r.CurrentTerm() {
 		return
 	}
-	applied := r.AppliedIndex()
-	if req.PrevLogEntry > applied || !errors.Is(logs.GetLog(req.PrevLogEntry, new(raft.Log)), raft.ErrLogNotFound) {
+	applied, at := r.AppliedIndex(), max(req.PrevLogEntry, 1)
+	if at > applied || !errors.Is(logs.GetLog(at, new(raft.Log)), raft.ErrLogNotFound) {
 		return
 	}
 	known := *req

@@ -44,6 +44,23 @@ func TestOwnSnapshotEndsAfterTheLeaders(t *testing.T) {
 	})
 }
 
+// A leader that has gone back to its first entry, one for each call that this member could not write, is followed by a member whose log begins later.
+func TestCallFromTheFirstEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBare(t)
+		defer b.close()
+		if answered, r := b.install(10, "ten.", func() {}); answered || r.Error != nil {
+			t.Fatalf("snapshot to 10: answered %v, %v", answered, r.Error)
+		}
+		if !b.append(100, 10, 100, 11) {
+			t.Fatal("the entry after the snapshot is refused")
+		}
+		if !b.append(100, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12) || b.raft.LastIndex() != 12 {
+			t.Errorf("the last entry is %d, want 12", b.raft.LastIndex())
+		}
+	})
+}
+
 // slowSnapshots takes its time to begin one up to an index.
 type slowSnapshots struct {
 	raft.SnapshotStore
