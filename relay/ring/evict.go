@@ -50,13 +50,17 @@ const recent = 48
 // replicas sign, such ones of ours fill the budget, and a block of the network that
 // waits for its parent would be the only other one. Else the oldest that no replica of
 // ours has sent: those anybody can send, in any number, and one of ours may be waiting. It
-// is one of the upstream that has told most of them: one that another has told may wait as well.
+// is one of the upstream that has told most of them: one that another has told may wait as
+// well, and is passed over when it looks as if it were of the past, for a lie can have put the tip up.
 func (r *Ring) victim() *Entry {
 	p := &r.private
 	most := p.most()
-	past := r.tip != nil && int64(r.tip.Block.Num())-int64(p.oldest.Block.Num()) > recent
-	if past && (len(p.oldest.Origins) != 0 || p.oldest.Teller == most || p.oldest.Teller == 0) {
-		return p.oldest
+	e := p.oldest
+	for e != nil && r.past(e) && len(e.Origins) == 0 && e.Teller != most && e.Teller != 0 {
+		e = e.newer
+	}
+	if e != nil && r.past(e) {
+		return e
 	}
 	for e := p.oldest; e != nil; e = e.newer {
 		if len(e.Origins) == 0 && e.Teller == most {
@@ -64,6 +68,11 @@ func (r *Ring) victim() *Entry {
 		}
 	}
 	return p.oldest
+}
+
+// past reports whether a private block is too far below the tip to wait for anything.
+func (r *Ring) past(e *Entry) bool {
+	return r.tip != nil && int64(r.tip.Block.Num())-int64(e.Block.Num()) > recent
 }
 
 // most returns the upstream that has told most private blocks, 0 when none has told any.
