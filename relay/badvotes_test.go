@@ -49,3 +49,39 @@ func TestBadVotesGoOn(t *testing.T) {
 		}
 	})
 }
+
+// Two replicas, on one host, end at once, while of each of the upstreams a vote is on its way that
+// the other one has not told yet. Both are suspected of it, and for all that the third one is
+// given votes: two seconds later it gets all.
+func TestVotesWhereAllAreSuspected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		r := c.replicas(c.base.id, "a", "b", "c")
+		time.Sleep(time.Second) // fake time: past leadGrace
+		both := func(finalizer byte) {
+			c.up.vote(finalizer, c.base.id)
+			c.evil.vote(finalizer, c.base.id)
+			settle()
+		}
+		for n := range byte(4) {
+			both(n)
+		}
+		c.up.vote(4, c.base.id)
+		c.evil.vote(5, c.base.id)
+		settle()
+		hangUp(r[:1])
+		hangUp(r[1:2])
+		for n := range byte(30) {
+			both(10 + n)
+			time.Sleep(wire.SlotInterval / 5) // fake time
+		}
+		before := r[2].votesFor(c.base.id)
+		for n := range byte(10) {
+			both(50 + n)
+		}
+		if n := r[2].votesFor(c.base.id) - before; n != 10 {
+			t.Errorf("the third replica was given %d votes, want 10", n)
+		}
+	})
+}

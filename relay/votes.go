@@ -27,7 +27,8 @@ const (
 	// holdVote is how long a vote waits for its block.
 	holdVote = 500 * time.Millisecond
 	// shunVotes is how long an upstream's votes are left out that it alone has told, and
-	// noVotes how long nobody else may tell any for that: no replica produces without.
+	// noVotes how long nobody else may tell any for that: no replica produces without. Who else
+	// is under suspicion does not count.
 	shunVotes, noVotes = time.Minute, 2 * time.Second
 )
 
@@ -72,6 +73,7 @@ type votes struct {
 	next   int
 	held   []heldVote
 	heard  time.Time                       // when the last vote of others came
+	clean  time.Time                       // and the last one of an upstream whose are not left out
 	shun   map[quarantine.Teller]time.Time // whose are left out, and until when
 }
 
@@ -98,7 +100,11 @@ func (h *hub) onOthersVote(f *wire.Frame, from *peer) {
 		h.votes.again(f, id, from.teller)
 		return
 	}
-	if h.votes.heard = time.Now(); h.mode() == director.Passive {
+	h.votes.heard = time.Now()
+	if !h.votes.suspects(from.teller, h.votes.heard) {
+		h.votes.clean = h.votes.heard
+	}
+	if h.mode() == director.Passive {
 		h.checkMode(h.votes.heard) // the gate closes before the first one has passed it
 	}
 	h.votes.remember(keptVote{frame: f.Retain(), vote: id, teller: from.teller, given: h.votes.heard})
@@ -267,8 +273,11 @@ func (v *votes) again(f *wire.Frame, id voteID, t quarantine.Teller) {
 
 // shunned reports whether an upstream's votes are left out.
 func (v *votes) shunned(t quarantine.Teller, now time.Time) bool {
-	return now.Before(v.shun[t]) && now.Sub(v.heard) < noVotes
+	return v.suspects(t, now) && now.Sub(v.clean) < noVotes
 }
+
+// suspects reports whether an upstream's votes are to be left out, as long as others tell any.
+func (v *votes) suspects(t quarantine.Teller, now time.Time) bool { return now.Before(v.shun[t]) }
 
 // doubt drops votes that would make one active replica after another hang up:
 // those that one upstream alone has told, after which a second replica has hung up
