@@ -101,22 +101,26 @@ func TestLineHoldsThePredecessorUpOneWay(t *testing.T) {
 // builds on, so another one takes over.
 func TestLineHoldsUpWhatIsCertified(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 3, dials: [][]int{{1}, {2}}, finalizer: []int{0}})
-		defer f.close()
-		rounds(2)
-		f.net.Oracle.Begin(f.now())
-		f.awaitSlot(0, 1450*time.Millisecond)
-		at := "r2"
-		if f.speaker() == f.replicas[1] {
-			at = "r3"
-		}
-		f.mem.CutBoth("r1", at)
-		time.Sleep(time.Second) // fake time
-		f.mem.HealAll()
-		rounds(1)
-		f.clean(12, 2)
-	})
+	for _, mode := range []director.Mode{director.Votes, director.Passive} {
+		t.Run(mode.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 3, mode: mode, load: 3, dials: [][]int{{1}, {2}}, finalizer: []int{0}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, 1450*time.Millisecond)
+				at := "r2"
+				if f.speaker() == f.replicas[1] {
+					at = "r3"
+				}
+				f.mem.CutBoth("r1", at)
+				time.Sleep(time.Second) // fake time
+				f.mem.HealAll()
+				rounds(1)
+				f.clean(12, 2)
+			})
+		})
+	}
 }
 
 // What the predecessor's last block tells in time is agreed on ahead of our round, wherever
