@@ -85,3 +85,40 @@ func TestVotesWhereAllAreSuspected(t *testing.T) {
 		}
 	})
 }
+
+// The same where the first two replicas are connected to a follower, which says that they
+// have ended.
+func TestBadVotesAtAFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		nc, _, ended := c.stage.follow(t)
+		follower := c.meet("r2", nc)
+		ids := []wire.ID{{1}, {2}}
+		for _, id := range ids {
+			follower.feed(65, append(append(append([]byte(nil), id[:]...), stageChain[:]...), 1<<3, 1, 'a'+id[0])) // attach, fit
+		}
+		time.Sleep(time.Second) // fake time: the first one is active
+		for n := range byte(3) {
+			c.up.vote(n, c.base.id)
+			c.evil.vote(n, c.base.id)
+		}
+		bad := []wire.ID{genesis(100), genesis(101)}
+		c.evil.vote(9, bad[0])
+		settle()
+		for _, id := range ids {
+			follower.feed(66, id[:]) // detach
+			settle()
+		}
+		p := c.replicas(c.base.id, "c")[0]
+		time.Sleep(time.Second) // fake time: it becomes active
+		c.evil.vote(9, bad[1])
+		settle()
+		if p.votesFor(bad[0])+p.votesFor(bad[1]) != 0 || p.votesFor(c.base.id) != 3 {
+			t.Errorf("the next active replica has %d and %d bad votes, and %d good ones, want 0, 0 and 3",
+				p.votesFor(bad[0]), p.votesFor(bad[1]), p.votesFor(c.base.id))
+		}
+		follower.close()
+		<-ended
+	})
+}

@@ -11,14 +11,14 @@ import (
 )
 
 // follow is a follower that has said hello: both ends of the link, and why the relay ended it.
-func (v *ballots) follow(t *testing.T) (nc, served net.Conn, over chan error) {
+func (s *stage) follow(t *testing.T) (nc, served net.Conn, over chan error) {
 	t.Helper()
-	ln, err := v.mem.Host("relay").Listen("relay:8300")
+	ln, err := s.mem.Host("relay").Listen("relay:8300")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	nc, err = v.mem.Host("r2").Dial(v.ctx, "relay:8300")
+	nc, err = s.mem.Host("r2").Dial(s.ctx, "relay:8300")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +27,7 @@ func (v *ballots) follow(t *testing.T) (nc, served net.Conn, over chan error) {
 		t.Fatal(err)
 	}
 	over = make(chan error, 1)
-	go func() { over <- v.node.ServeLink(v.ctx, "r2", served) }()
+	go func() { over <- s.node.ServeLink(s.ctx, "r2", served) }()
 	hello := wire.RawFrame(64, append([]byte{1}, make([]byte, 32)...)) // version 1, no tip
 	nc.Write(hello.Bytes())
 	hello.Release()
