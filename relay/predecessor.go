@@ -53,13 +53,15 @@ func (h *hub) lost(e *ring.Entry) bool {
 	return tip != nil && parent != nil && h.overtaken(e, parent, tip)
 }
 
+// overtaken is lost for a block and the parent it has.
 func (h *hub) overtaken(e, parent, tip *ring.Entry) bool {
 	claim := tip.Block.QCClaim
 	return claim.Present && claim.Num > parent.Block.Num() && claim.Num-parent.Block.Num() <= director.RoundSlots &&
 		h.ring.Ancestor(tip, parent.Block.Num()) == parent && h.ring.Ancestor(tip, e.Block.Num()) != e
 }
 
-// leftBehind reports whether the active replica has begun our round so: the mark need not wait for it.
+// leftBehind reports whether the active replica has begun our round with a block that is lost: the mark
+// need not wait for it. Where all replicas sign, another one's is found as a child of the mark.
 func (h *hub) leftBehind(tip *ring.Entry) (left bool) {
 	claim := tip.Block.QCClaim.Num
 	for num := claim; num > 0 && num+director.RoundSlots > claim && !left; num-- {
@@ -87,10 +89,7 @@ func (h *hub) builtOn(parent *ring.Entry, replica wire.ID) (built bool) {
 // is taken off for the way back than that took at its best.
 func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
 	p := h.wayOf(h.dir.Active())
-	if p == nil {
-		return !e.Since.After(then)
-	}
-	if p.pulse.last.At.IsZero() {
+	if p == nil || p.pulse.last.At.IsZero() {
 		return !e.Since.After(then)
 	}
 	return !e.Reached.IsZero() && !e.Reached.Add(-p.pulse.least/2).After(then)

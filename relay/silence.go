@@ -11,7 +11,7 @@ import (
 // A connection may stand for half a minute before it ends: a process that was stopped, a
 // line that carries nothing. Who answers our time messages hears us and is heard; who
 // no longer does is fed by another relay that it is connected to, and is not to be
-// active while another one answers.
+// active while another one answers, unless its blocks come (see speaks).
 const (
 	// linkBeat is how often relays ask each other, and linkSilence how long the answer may
 	// stay away: two segments lost one after another, from the other side of the world.
