@@ -3,6 +3,7 @@ package relay
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
@@ -109,10 +110,15 @@ func (h *hub) postBulk(e event) {
 // presentable reports whether a transaction may be shown to peers. One that
 // they cannot decode would make every one of them close on us; it is dropped
 // without a word, for it may have come from further away than its sender. So is
-// one that would inflate to more than its connection may ask for.
+// one that would inflate to more than its connection may ask for; what another relay
+// passes on was rationed there, for each of its peers.
 func (e *event) presentable() bool {
 	if e.frame.Type() != wire.TypeTransaction {
 		return true
+	}
+	if e.link != nil {
+		_, err := wire.CheckTransaction(e.frame.Body(), math.MaxInt)
+		return err == nil
 	}
 	c := e.conn()
 	cost, err := wire.CheckTransaction(e.frame.Body(), c.Inflatable())

@@ -68,3 +68,25 @@ func TestBombsAreRationed(t *testing.T) {
 		}
 	})
 }
+
+// What comes from another relay was rationed there, peer by peer: one of its peers that sends
+// as much as it may leaves another one's transactions their way.
+func TestRelaysAreNotRationed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &tally{}
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.Meter = m })
+		defer s.close()
+		nc, _, ended := s.follow(t)
+		follower := s.meet("r2", nc)
+		const sent = 20
+		for n := range byte(sent) {
+			follower.feed(wire.TypeTransaction, compressed(t, 1<<20-100, n))
+		}
+		settle()
+		if passed := m.up.Load(); passed != sent {
+			t.Errorf("%d transactions passed, want %d", passed, sent)
+		}
+		follower.close()
+		<-ended
+	})
+}
