@@ -404,3 +404,29 @@ func TestFetchEndsWithRun(t *testing.T) {
 		})
 	}
 }
+
+// A replica hung up, for reasons of its own perhaps, on what a source had delivered. The other
+// one serves nothing: it is asked first once, not for each range.
+func TestFetchFromDoubted(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a, b := newNode(t, 200), newNode(t, 200)
+		b.block = func(int, int, *line) (*wire.Frame, bool) { return nil, false }
+		w.listen("a", a.serve)
+		w.listen("b", b.serve)
+		w.run()
+		began := time.Now()
+		for i := range uint32(6) {
+			var got basket
+			if err := w.dialer.Fetch(t.Context(), 1+10*i, 10+10*i, got.deliver(a.chain)); err != nil {
+				t.Fatal(err)
+			}
+			got.holds(t, 1+10*i, 10+10*i)
+			if i == 0 {
+				w.dialer.Doubt()
+			}
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("six ranges took %s, want 2s", took)
+		}
+	})
+}

@@ -11,7 +11,8 @@ const (
 	singlePause = 10 * time.Minute
 	// latePause puts a source that stalled behind the others.
 	latePause = 30 * time.Second
-	// liarPause puts a source whose blocks did not follow, or were not taken, behind all others.
+	// liarPause puts a source whose blocks did not follow behind all others, and one whose blocks were not
+	// taken behind those that serve.
 	liarPause = 5 * time.Minute
 	// judged is how long a nodeos may take to find out that what it was given is not valid.
 	judged = 10 * time.Second
@@ -26,7 +27,7 @@ type standing struct {
 	height             uint32
 	busy               bool
 	single, late, liar bool
-	doubts             int // of a liar: see Doubt
+	doubts             int // see Doubt
 	rtt                time.Duration
 }
 
@@ -39,7 +40,7 @@ func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 		return standing{}, false
 	}
 	doubts := 0
-	if now.Before(t.liarUntil) {
+	if now.Before(t.doubtedUntil) {
 		doubts = t.doubts
 	}
 	return standing{
@@ -49,13 +50,15 @@ func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 	}, true
 }
 
-// better orders sources: seldom doubted, punctual, up to date, able to open a second connection, near, first configured.
+// better orders sources: punctual, seldom doubted, up to date, able to open a second connection, near, first configured.
 func (a standing) better(b standing, top uint32) bool {
+	if a.late != b.late {
+		return b.late
+	}
 	if a.doubts != b.doubts {
 		return a.doubts < b.doubts
 	}
 	for _, bad := range [][2]bool{
-		{a.late, b.late},
 		{top-a.height > lagging, top-b.height > lagging},
 		{a.single, b.single},
 	} {
@@ -97,21 +100,22 @@ func (d *Dialer) acquire(ctx context.Context, num uint32, avoid map[*target]bool
 }
 
 // choose picks the best free source; any reports whether there is one at all, free or not. A liar is chosen only when
-// nobody else could ever serve.
+// nobody else could ever serve, and one that is doubted only when nobody else has served of late.
 func (d *Dialer) choose(num uint32, avoid map[*target]bool) (best standing, any bool) {
 	now := time.Now()
 	var all []standing
 	var top uint32
-	honest := false
+	honest, sound := false, false
 	for _, t := range d.targets {
 		if s, ok := t.standing(num, now); ok && !avoid[t] {
 			all = append(all, s)
 			top = max(top, s.height)
 			honest = honest || !s.liar
+			sound = sound || !s.liar && !s.late && s.doubts == 0
 		}
 	}
 	for _, s := range all {
-		if s.busy || (s.liar && honest) {
+		if s.busy || (s.liar && honest) || (s.doubts > 0 && sound) {
 			continue
 		}
 		if best.target == nil || s.better(best, top) {
@@ -158,8 +162,8 @@ func (t *target) suspect() {
 	t.liarUntil = time.Now().Add(liarPause)
 }
 
-// Doubt treats as liars the sources that deliver blocks, and the one that did so last, just now: a replica that syncs has
-// hung up. One that did so for reasons of its own costs nothing, as long as another source is there.
+// Doubt has others asked before the sources that deliver blocks, and the one that did so last, just now: a replica that
+// syncs has hung up. One that did so for reasons of its own costs little, as long as another source is there.
 func (d *Dialer) Doubt() {
 	now := time.Now()
 	var last *target
@@ -186,11 +190,11 @@ func (t *target) fetched() (time.Time, bool) {
 func (t *target) doubt(now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if now.After(t.liarUntil) {
+	if now.After(t.doubtedUntil) {
 		t.doubts = 0
 	}
 	t.doubts++
-	t.liarUntil = now.Add(liarPause)
+	t.doubtedUntil = now.Add(liarPause)
 }
 
 // alone remembers that the peer refused a second connection.

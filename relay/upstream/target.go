@@ -27,16 +27,17 @@ type target struct {
 	addr   string
 	log    hclog.Logger
 
-	mu          sync.Mutex
-	status      PeerStatus
-	peer        *Peer     // nil while there is no live connection
-	busy        bool      // a fetch uses this peer
-	prunedUntil time.Time // it lacks blocks, and does not tell which: count on none below its root
-	singleUntil time.Time // it refused a second connection: fetch over the live one
-	lateUntil   time.Time // it failed a fetch: ask others first
-	liarUntil   time.Time // it sent blocks that do not follow, or that a replica did not take: ask only when there is nobody else
-	doubts      int       // how often a replica did not take them, one time soon after the other
-	delivered   time.Time // when a fetch last got blocks from it
+	mu           sync.Mutex
+	status       PeerStatus
+	peer         *Peer     // nil while there is no live connection
+	busy         bool      // a fetch uses this peer
+	prunedUntil  time.Time // it lacks blocks, and does not tell which: count on none below its root
+	singleUntil  time.Time // it refused a second connection: fetch over the live one
+	lateUntil    time.Time // it failed a fetch: ask others first
+	liarUntil    time.Time // it sent blocks that do not follow: ask only when there is nobody else
+	doubts       int       // how often a replica did not take its blocks, one time soon after the other
+	doubtedUntil time.Time // ask others first, if they serve
+	delivered    time.Time // when a fetch last got blocks from it
 
 	sync *syncConn // belongs to the fetch that holds busy
 }
