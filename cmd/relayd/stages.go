@@ -17,7 +17,7 @@ var errStageEnded = errors.New("ended by itself")
 
 // runStages starts the stages in order, waits until ctx ends or one of them
 // does, and stops them in reverse order, each before the one that was started
-// before it. It returns the first stage's error, nil when ctx ended.
+// before it. It returns the error of the first that ended before it was to, nil when none did.
 //
 // Before stopping, leave is called: with every stage still running.
 func runStages(ctx context.Context, leave func(), stages []stage) error {
@@ -39,14 +39,22 @@ func runStages(ctx context.Context, leave func(), stages []stage) error {
 		}()
 	}
 	var first error
-	select {
-	case <-ctx.Done():
-		leave()
-	case e := <-ended:
+	failed := func(e end) {
 		if first = e.err; first == nil {
 			first = errStageEnded
 		}
 		first = fmt.Errorf("%s: %w", stages[e.index].name, first)
+	}
+	select {
+	case <-ctx.Done():
+		leave()
+		select {
+		case e := <-ended: // meanwhile: it was not to end yet
+			failed(e)
+		default:
+		}
+	case e := <-ended:
+		failed(e)
 	}
 	for i := len(stages) - 1; i >= 0; i-- {
 		cancels[i]()
