@@ -62,3 +62,36 @@ func TestUnresolvedOnASingleProducerChain(t *testing.T) {
 		})
 	}
 }
+
+// The same where the replica was there all the time and the relay was not: what it has
+// built meanwhile was not heard from its beginning. Then the mark stays with it.
+func TestUnresolvedWithTheSameReplica(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := worldConfig{mode: director.Passive, replicas: 1, load: 1, alone: true, unresolvedAfter: 10 * time.Second}
+		w := newWorld(t, cfg)
+		defer w.close()
+		time.Sleep(20 * time.Second)
+		w.stopLead()
+		<-w.led
+		w.stop()
+		if err := <-w.ran; err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Second)
+		w.startRelay(cfg)
+		time.Sleep(8 * time.Second)
+		before := w.count(relay.Forwarded)
+		if got := w.count(relay.Unresolved); got != 1 {
+			w.dump(50)
+			t.Fatalf("unresolved records=%d, want 1", got)
+		}
+		time.Sleep(12 * time.Second)
+		if got := w.count(relay.Forwarded) - before; got < 12 {
+			w.dump(50)
+			t.Fatalf("blocks forwarded after unresolved_after=%d, want all again", got)
+		}
+		if doubles, unlinked := w.net.Oracle.Violations(); len(doubles)+len(unlinked) > 0 {
+			t.Fatalf("doubles=%v unlinked=%v, want none", doubles, unlinked)
+		}
+	})
+}

@@ -105,7 +105,11 @@ func (w *world) startRelay(cfg worldConfig) {
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		Observe:    w.observe,
 	})
-	w.group = &solo{node: w.node}
+	group := &solo{node: w.node}
+	if w.group != nil { // it starts again
+		group.state, group.term = w.group.state, w.group.term
+	}
+	w.group = group
 	ctx, cancel := context.WithCancel(w.t.Context())
 	w.stop = cancel
 	w.ran, w.led = make(chan error, 1), make(chan error, 1)

@@ -82,7 +82,8 @@ func (g *Gate) Follow() {
 // the order in which they were applied; some may be left out.
 func (g *Gate) Applied(s fsm.State) {
 	g.state = s
-	if g.outstanding && g.proposed.From != s.Mark {
+	// Resolve may leave the mark as it is: then the term alone tells that it was applied.
+	if g.outstanding && (g.proposed.From != s.Mark || g.proposed.Unresolved && s.Term == g.proposed.Term) {
 		g.outstanding = false
 	}
 }
