@@ -1,10 +1,14 @@
 package relay_test
 
 import (
+	"context"
+	"net"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/director"
 )
@@ -94,4 +98,63 @@ func TestUnresolvedWithTheSameReplica(t *testing.T) {
 			t.Fatalf("doubles=%v unlinked=%v, want none", doubles, unlinked)
 		}
 	})
+}
+
+// What a leader let go, and no upstream has got, is not sent again once the right to follow
+// the mark was given to another replica: that one's block may have left by now.
+func TestNothingIsSentUnderARightThatIsGone(t *testing.T) {
+	for name, again := range map[string]bool{"by the leader that let it go": false, "by a later leadership of that relay": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var cut atomic.Bool
+				s := newStage(t, director.Passive, func(c *relay.Config) {
+					dial := c.Upstream.Dial
+					c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+						if cut.Load() {
+							return nil, net.ErrClosed
+						}
+						return dial(ctx, addr)
+					}
+				})
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				a, b := s.dial("nodeos-a", base.id, base.id), s.dial("nodeos-b", base.id, base.id)
+				settle()
+				up.write(base.frame)
+				settle()
+				cut.Store(true)
+				s.stopLead()
+				<-s.led
+				mark := fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(a.id)}
+				s.inherit(mark)
+				release := s.group.hold()
+				s.lead()
+				settle()
+				one := child(base.id, s.slot+1, "bpa", 1, 0)
+				a.write(one.frame)
+				settle()
+				if n := s.count(relay.Forwarded); n != 1 {
+					t.Fatalf("%d blocks let go, want 1", n)
+				}
+				mark.Source = fsm.NodeID(b.id)
+				s.inherit(mark) // another leader went by unresolved_after
+				s.node.Applied(s.group.state)
+				if again {
+					s.stopLead()
+					release()
+					<-s.led
+					s.lead()
+				} else {
+					defer release()
+				}
+				cut.Store(false)
+				up = s.accept(base.id, base.id)
+				settle()
+				if up.has(one.id) {
+					t.Error("the block of the replica before was sent")
+				}
+			})
+		})
+	}
 }

@@ -385,12 +385,12 @@ func (h *hub) supplyDecided(p *peer) {
 }
 
 // lastDecided returns the highest block of ours that may be sent: the mark's,
-// or a child of it that the gate has granted.
+// or a child of it that the gate has granted, while its source has the right to follow.
 func (h *hub) lastDecided() *ring.Entry {
 	mark := h.gate.State().Mark
 	last := h.ring.Get(wire.ID(mark.Last))
 	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
-		if e.Decided && e.Block.Previous == wire.ID(mark.Last) {
+		if e.Decided && e.Block.Previous == wire.ID(mark.Last) && e.From(wire.ID(mark.Source)) {
 			last = e
 			return false
 		}
