@@ -64,13 +64,23 @@ func (n *node) self() (raft.Server, bool) {
 	return raft.Server{}, false
 }
 
-// position returns how far the log has got. Raft knows an entry once it is on the disk.
-func (n *node) position() (p position, err error) {
-	stats := n.raft.Stats()
-	for key, to := range map[string]*uint64{"last_log_term": &p.LogTerm, "last_log_index": &p.Index, "term": &p.Term} {
+// position returns how far the log has got.
+func (n *node) position() (position, error) { return positionOf(n.raft) }
+
+// positionOf returns how far a log has got, as it is on the disk: to its last entry, or to the snapshot that replaced it.
+func positionOf(r *raft.Raft) (p position, err error) {
+	var snapshot position
+	stats := r.Stats()
+	for key, to := range map[string]*uint64{
+		"last_log_term": &p.LogTerm, "last_log_index": &p.Index, "term": &p.Term,
+		"last_snapshot_term": &snapshot.LogTerm, "last_snapshot_index": &snapshot.Index,
+	} {
 		if *to, err = strconv.ParseUint(stats[key], 10, 64); err != nil {
 			return p, fmt.Errorf("read %s: %w", key, err)
 		}
+	}
+	if snapshot.Index > p.Index {
+		p.LogTerm, p.Index = snapshot.LogTerm, snapshot.Index
 	}
 	return p, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/cluster/storage"
 )
 
@@ -38,13 +39,33 @@ func TestHalfAVoteIsNone(t *testing.T) {
 	})
 }
 
+// A candidate that is no voter here gets a vote where its log is later than that here, also where that is longer: what is there may be a former leader's,
+// who wrote it alone. Where its log is only longer, and ends in an earlier term, it does not even begin a term here.
+func TestVoteForAVoterNotHeardOfWithALaterLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBare(t)
+		defer b.close()
+		if !b.append(99, 1, 1, 2, 3, 4, 5, 6) {
+			t.Fatal("the former leader's entries are refused")
+		}
+		if b.vote("e", 102, 50, 98) || b.raft.CurrentTerm() != 99 {
+			t.Errorf("a removed member whose log is only longer got a vote, or began term %d here", b.raft.CurrentTerm())
+		}
+		if !b.vote("d", 101, 4, 100) {
+			t.Error("no vote for a candidate with a later, shorter log")
+		}
+	})
+}
+
 // vote asks for a vote in a term, as a member does that stands because the leader is gone.
 func (b *bare) vote(candidate string, term, last, lastTerm uint64) bool {
 	answer := make(chan raft.RPCResponse, 1)
-	b.calls <- raft.RPC{RespChan: answer, Command: &raft.RequestVoteRequest{
+	rpc := raft.RPC{RespChan: answer, Command: &raft.RequestVoteRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(candidate), Addr: []byte(candidate)},
 		Term:      term, LastLogIndex: last, LastLogTerm: lastTerm, LeadershipTransfer: true,
 	}}
+	cluster.Amend(b.raft, b.store.Logs(), &rpc)
+	b.calls <- rpc
 	resp, ok := (<-answer).Response.(*raft.RequestVoteResponse)
 	return ok && resp.Granted
 }
