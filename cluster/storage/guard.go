@@ -20,7 +20,7 @@ type guard struct {
 	times   times
 
 	slot     chan struct{}
-	stuck    atomic.Bool // a log write was given up and holds the slot
+	late     atomic.Uint64 // the first entry of a log write that was given up and holds the slot, 0 when there is none
 	writers  sync.WaitGroup
 	failed   chan struct{}
 	aborted  chan struct{}
@@ -46,8 +46,14 @@ func (g *guard) FirstIndex() (uint64, error) { return g.backend.FirstIndex() }
 // LastIndex returns the last index of the log, 0 when it is empty.
 func (g *guard) LastIndex() (uint64, error) { return g.backend.LastIndex() }
 
-// GetLog reads one entry.
-func (g *guard) GetLog(index uint64, log *raft.Log) error { return g.backend.GetLog(index, log) }
+// GetLog reads one entry. There is none of a write that was given up, although it may be on the disk until that is undone: raft would find in place what
+// comes before a leader's new entries (appendEntries), and write these once it is gone.
+func (g *guard) GetLog(index uint64, log *raft.Log) error {
+	if late := g.late.Load(); late > 0 && index >= late {
+		return raft.ErrLogNotFound
+	}
+	return g.backend.GetLog(index, log)
+}
 
 // Get reads the value of a key.
 func (g *guard) Get(key []byte) ([]byte, error) { return g.backend.Get(key) }
@@ -63,7 +69,7 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
-	if g.stuck.Load() {
+	if g.late.Load() > 0 {
 		return g.notWritten(logs, fmt.Errorf("store entry %d while an earlier write is unfinished: %w", logs[0].Index, ErrSlow))
 	}
 	deadline := time.NewTimer(g.cfg.WriteDeadline)
@@ -98,9 +104,9 @@ func (g *guard) StoreLogs(logs []*raft.Log) error {
 	case <-deadline.C:
 	case <-g.aborted:
 	}
-	g.stuck.Store(true) // before the decision, since the writer clears it after
+	g.late.Store(logs[0].Index) // before the decision, since the writer clears it after
 	if !decided.CompareAndSwap(false, true) {
-		g.stuck.Store(false)
+		g.late.Store(0)
 		return g.finish(logs, <-done, start)
 	}
 	return g.giveUp(logs)
@@ -178,7 +184,7 @@ func (g *guard) undo(logs []*raft.Log, err error, start time.Time) {
 	now := time.Now()
 	g.times.end(start, now)
 	g.cfg.Logger.Warn("late log write has ended", "index", first, "took", now.Sub(start), "error", err)
-	g.stuck.Store(false)
+	g.late.Store(0)
 	<-g.slot
 }
 
