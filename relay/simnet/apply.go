@@ -39,6 +39,7 @@ func (n *Node) applyBlocks() {
 		n.tell(Event{Kind: Switched, Block: to.Block, Count: removed})
 	}
 	for i := len(path) - 1; i >= 0; i-- {
+		n.votes.block(n.chain.Clock, path[i].Slot)
 		n.setHead(path[i])
 		if n.db.byID[to.ID] == nil {
 			return // finality has overtaken the branch

@@ -111,7 +111,6 @@ func (n *Node) take(p *peer, b *Block) {
 
 // accepted passes a block on, and applies it unless this node is producing.
 func (n *Node) accepted(e *entry, added added) {
-	n.votes.block(time.Now(), n.chain.Clock.TimeOf(e.Slot))
 	n.broadcast(e.Block)
 	n.replayVotes(e)
 	if added == addHead || added == addSwitch {

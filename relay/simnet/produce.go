@@ -219,7 +219,7 @@ func (n *Node) commit(b *Block) {
 		n.log.Error("own block does not link", "block", b, "error", err)
 		return
 	}
-	n.votes.block(time.Now(), n.chain.Clock.TimeOf(b.Slot))
+	n.votes.block(n.chain.Clock, b.Slot)
 	n.tell(Event{Kind: Produced, Block: b})
 	n.broadcast(b)
 	n.replayVotes(e)

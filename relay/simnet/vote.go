@@ -108,11 +108,11 @@ func (n *Node) replayVotes(e *entry) {
 
 // count adds a valid vote to its block and passes it on if it is new.
 func (n *Node) count(from *peer, e *entry, i int, v wire.Vote) {
-	n.votes.vote(time.Now(), n.produces(n.chain.finalizers[i].description))
 	bit := uint64(1) << i
 	if (e.strong|e.weak)&bit != 0 {
-		return
+		return // nor does it end a pause: the producer plugin does not hear of it (vote_processor.hpp:68-75)
 	}
+	n.votes.vote(time.Now(), n.produces(n.chain.finalizers[i].description))
 	if v.Strong {
 		e.strong |= bit
 	} else {
@@ -140,12 +140,16 @@ type voteClock struct {
 	own, other voteTimes
 }
 
+// voteTolerance is for how long after a vote a block counts as one from before it
+// (production_pause_vote_tracker.hpp:14, 184-192): that is how much later a pause begins.
+const voteTolerance = time.Second
+
 type voteTimes struct {
 	vote, block time.Time
 }
 
-func (t *voteTimes) sawBlock(at time.Time) {
-	if !at.After(t.vote) || t.vote.Before(t.block) && !t.block.After(at) {
+func (t *voteTimes) sawBlock(at time.Time, tolerance time.Duration) {
+	if !at.Add(-tolerance).After(t.vote) || t.vote.Before(t.block) && !t.block.After(at) {
 		return
 	}
 	t.block = at
@@ -163,12 +167,15 @@ func (c *voteClock) vote(now time.Time, own bool) {
 	t.vote = now
 }
 
-func (c *voteClock) block(now, slot time.Time) {
-	if slot.Before(now) {
-		now = slot
+// block counts a block that was signed here, or applied: one that only has come does not count yet
+// (controller.cpp:3490-3499, 3794-3799).
+func (c *voteClock) block(clock Clock, slot wire.Slot) {
+	at, tolerance := clock.TimeOf(slot), clock.Scale(voteTolerance)
+	if now := time.Now(); now.Before(at) {
+		at = now
 	}
-	c.own.sawBlock(now)
-	c.other.sawBlock(now)
+	c.own.sawBlock(at, tolerance)
+	c.other.sawBlock(at, tolerance)
 }
 
 // pause is the reason for not producing; empty: there is none.
