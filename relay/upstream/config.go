@@ -68,7 +68,7 @@ type Config struct {
 	// SyncChunk is the number of blocks of one sync_request, 1000 as in nodeos (sync-fetch-span).
 	SyncChunk uint32
 
-	// LiveChunk is the same on a live connection, where blocks wait in memory instead of in TCP: 50.
+	// LiveChunk is the most on a live connection, where blocks wait in memory instead of in TCP, and hold up what is live: 50.
 	LiveChunk uint32
 
 	// MaxFetches bounds the fetches running and waiting, 64.

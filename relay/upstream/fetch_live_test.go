@@ -31,7 +31,7 @@ func TestFetchOverLiveConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		got.holds(t, 11, 190)
-		if want := []wire.SyncRequest{{Start: 11, End: 60}, {Start: 61, End: 110}, {Start: 111, End: 160}, {Start: 161, End: 190}}; !slices.Equal(live.syncs(), want) {
+		if want := []wire.SyncRequest{{Start: 11, End: 14}, {Start: 15, End: 64}, {Start: 65, End: 114}, {Start: 115, End: 164}, {Start: 165, End: 190}}; !slices.Equal(live.syncs(), want) {
 			t.Errorf("asked for %v, want %v", live.syncs(), want)
 		}
 		synctest.Wait()
@@ -60,6 +60,37 @@ func TestFetchOverLiveConnection(t *testing.T) {
 	})
 }
 
+// The peer's live traffic waits for what it was asked for: of big blocks few are asked for at a time.
+func TestFetchOverLiveConnectionBigBlocks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		n := newNode(t, 100)
+		n.maxConns = 1
+		const size = 200 << 10
+		n.block = func(_, num int, _ *line) (*wire.Frame, bool) {
+			body := append([]byte(nil), n.chain.frames[num-1].Body()...)
+			return wire.RawFrame(wire.TypeBlock, append(body, make([]byte, size)...)), true
+		}
+		w.listen("node", n.serve)
+		w.run()
+		next := 11
+		err := w.dialer.Fetch(t.Context(), 11, 90, func(f *wire.Frame) error {
+			if b, err := wire.ParseBlock(f.Body()); err != nil || b.ID != n.chain.id(next) {
+				t.Errorf("got %v, %v, want block %d", b.ID, err, next)
+			}
+			next++
+			return nil
+		})
+		if err != nil || next != 91 {
+			t.Fatalf("fetched up to %d, %v", next-1, err)
+		}
+		for _, q := range n.conns()[0].syncs() {
+			if n := int(q.End-q.Start) + 1; n*size > 1<<20 {
+				t.Errorf("asked for blocks %d to %d at a time, %d bytes, want at most a megabyte", q.Start, q.End, n*size)
+			}
+		}
+	})
+}
+
 // A peer that accepts a second connection is asked before one that does not: the live traffic is left alone.
 func TestFetchSparesLiveConnections(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
@@ -75,8 +106,8 @@ func TestFetchSparesLiveConnections(t *testing.T) {
 			}
 			got.holds(t, 1, 40)
 		}
-		if got := len(a.conns()[0].syncs()); got != 1 {
-			t.Errorf("the live connection served %d fetches, want the first only", got)
+		if got := a.conns()[0].syncs(); !slices.Equal(got, []wire.SyncRequest{{Start: 1, End: 4}, {Start: 5, End: 40}}) {
+			t.Errorf("the live connection served %v, want the first fetch only", got)
 		}
 	})
 }

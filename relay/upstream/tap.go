@@ -11,8 +11,12 @@ import (
 )
 
 const (
-	// tapBytes bounds the blocks that wait for a slow caller; 50 blocks of the usual size are far below.
+	// tapBytes bounds the blocks that wait for a slow caller; two chunks are far below.
 	tapBytes = 32 << 20
+	// A nodeos sends the blocks of a request before everything else it has for the connection (net_plugin.cpp:641-652),
+	// so its live blocks and votes wait for the whole chunk: liveBytes is about what one may be, and firstChunk how many
+	// blocks are asked for before their size is known.
+	liveBytes, firstChunk = 512 << 10, 4
 	// leftover is for how long the rest of an abandoned request is kept away from the sink.
 	leftover = 5 * time.Second
 )
@@ -33,6 +37,8 @@ type tapJob struct {
 	received sequence // what still has to arrive of the chunk
 	root     uint32   // the peer's; blocks above may be live too, and of another branch
 	bytes    int
+	chunk    uint32        // blocks of the chunk under way, or the last one
+	size     int           // and what has come of them, in bytes
 	queue    chan tapped   // room for all that can be under way
 	arrived  chan struct{} // signals that the queue has something
 	failed   chan error    // receives at most once
@@ -83,6 +89,7 @@ func (t *tap) take(f *wire.Frame, num uint32) bool {
 	select {
 	case j.queue <- tapped{f.Retain(), id}:
 		j.bytes += f.Len()
+		j.size += f.Len()
 		j.received.advance(id)
 		select {
 		case j.arrived <- struct{}{}:
@@ -180,14 +187,22 @@ func (t *tap) remove() {
 	}
 }
 
-// extend opens the next chunk when the last one has arrived and most of it is delivered.
+// extend opens the next chunk when the last one has arrived and most of it is delivered: of as many blocks, up to chunk,
+// as are liveBytes if they are like those of the last one.
 func (t *tap) extend(j *tapJob, chunk, limit uint32) (start, end uint32, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !j.received.done() || j.received.next > limit || len(j.queue) > int(chunk/2) {
+	if !j.received.done() || j.received.next > limit || len(j.queue) > int(j.chunk/2) {
 		return 0, 0, false
 	}
+	switch {
+	case j.chunk == 0:
+		chunk = min(chunk, firstChunk)
+	case j.size > 0:
+		chunk = min(chunk, max(1, uint32(uint64(liveBytes)*uint64(j.chunk)/uint64(j.size))))
+	}
 	j.received.end = min(limit, j.received.next+chunk-1)
+	j.chunk, j.size = j.received.end-j.received.next+1, 0
 	return j.received.next, j.received.end, true
 }
 
