@@ -28,7 +28,7 @@ type asks struct {
 // broadcasts a block once, so what it signed while its connection was broken would
 // never come, and nothing that it builds on that would link. It answers with what
 // follows the block named, or, when that is on another branch, with what follows its
-// root, as our echo has told it (net_plugin.cpp:1471-1511, 3595-3617). A height that
+// root, as we have told it last (net_plugin.cpp:1471-1511, 3595-3617). A height that
 // it does not have it answers with go_away, which would impair it for good: so
 // the block named is never above its head nor below its root. What comes is judged
 // like any other block.
@@ -51,9 +51,22 @@ func (h *hub) recall(r *replica, head wire.ID, now time.Time) {
 		return
 	}
 	r.asks.last = now
+	h.refreshRoot(r, head)
 	f := wire.Encode(&wire.Request{ReqBlocks: wire.IDList{Mode: wire.ModeCatchUp, IDs: []wire.ID{last.Block.ID}}})
 	r.conn.Send(conn.Control, f)
 	f.Release()
+}
+
+// refreshRoot tells a replica a root that is not much older than its own, before it is asked for anything: the one of our
+// echo may be days old, and if it has left the branch of the block named it would send all since then, before its
+// live blocks (net_plugin.cpp:641-652, 1504-1508). The root told is on every branch that can still grow; to its own
+// head it answers with nothing, or with a notice if it has signed more by now (2243-2248, 2286-2300).
+func (h *hub) refreshRoot(r *replica, head wire.ID) {
+	lib := min(h.lib(), head.Num())
+	root := h.ring.Ancestor(h.front(), lib-min(lib, linkBack))
+	if root != nil && root.Block.Num() > r.r.Announced().Num()+recallSpan {
+		r.r.Announce(root.Block.ID, head)
+	}
 }
 
 // recallLater asks for what could not be asked for before the chain was here: the last

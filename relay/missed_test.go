@@ -154,6 +154,55 @@ func TestMissedBlocksAreNotAskedFor(t *testing.T) {
 	}
 }
 
+// A replica whose connection is old is told a root of today before it is asked for what was missed: if it has left the
+// branch of the block named, it sends all that follows the root that it was told.
+func TestMissedBlocksOnAnOldConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(1000), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		up.write(base.frame)
+		a := s.dial("a", genesis(100), base.id) // its root was that when it connected
+		chain := []script{base}
+		for i := range 40 {
+			prev := chain[i]
+			next := child(prev.id, prev.slot+1, "bpb", 0, 0)
+			if i == 39 {
+				next = child(prev.id, prev.slot+1, "bpa", 0, 0) // our round
+			}
+			time.Sleep(wire.SlotInterval) // fake time
+			up.write(next.frame)
+			settle()
+			chain = append(chain, next)
+		}
+		tip, final := chain[40], chain[38]
+		h := greeting("up", up.id, final.id, tip.id)
+		h.Generation = 2
+		up.send(&h)
+		settle()
+		lost := child(tip.id, tip.slot+1, "bpa", 0, 0)
+		last := child(lost.id, lost.slot+1, "bpa", 0, 0)
+		a.write(last.frame)
+		settle()
+		if got := a.catchUps(); !slices.Equal(got, []wire.ID{tip.id}) {
+			t.Fatalf("asked for what follows %v, want %v", got, tip.id)
+		}
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		if len(a.hellos) != 2 {
+			t.Fatalf("said %d handshakes, want the echo and one more", len(a.hellos))
+		}
+		first, second := a.hellos[0], a.hellos[1]
+		if second.Generation != 2 || second.NodeID != first.NodeID || second.HeadID != last.id {
+			t.Errorf("said %+v, want its own head and generation 2", second)
+		}
+		if second.RootID != chain[14].id {
+			t.Errorf("said root %d, want %d, %d below the last final block", second.RootNum, chain[14].id.Num(), 24)
+		}
+	})
+}
+
 // fragile is a node's transport whose connections can be broken.
 type fragile struct {
 	simnet.Transport

@@ -132,6 +132,7 @@ type player struct {
 	asked  []wire.SyncRequest
 	told   []wire.Notice
 	wants  []wire.Request
+	hellos []wire.Handshake
 	err    error
 	done   chan struct{}
 }
@@ -217,6 +218,10 @@ func (p *player) read() {
 		case wire.TypeVote:
 			if v, err := wire.ParseVote(f.Body()); err == nil {
 				p.votes = append(p.votes, v.Block)
+			}
+		case wire.TypeHandshake:
+			if h, err := wire.ParseHandshake(f.Body()); err == nil {
+				p.hellos = append(p.hellos, h)
 			}
 		case wire.TypeSyncRequest:
 			if q, err := wire.ParseSyncRequest(f.Body()); err == nil {

@@ -54,7 +54,7 @@ func (c *Config) checkKey(h *wire.Handshake) error {
 // echo is our handshake: the replica's own head and root, so that neither side ever takes the other for ahead or behind
 // and live blocks flow at once (p2p notes, 3.6). node_id and p2p_address are new for each connection: two connections
 // that share either may be taken for duplicates (net_plugin.cpp:3334-3357).
-func (c *Config) echo(theirs *wire.Handshake) (*wire.Frame, error) {
+func (c *Config) echo(theirs *wire.Handshake) wire.Handshake {
 	h := wire.Handshake{
 		NetworkVersion: wire.OfferVersion(theirs.Version()),
 		ChainID:        theirs.ChainID,
@@ -69,10 +69,15 @@ func (c *Config) echo(theirs *wire.Handshake) (*wire.Frame, error) {
 	}
 	_, _ = rand.Read(h.NodeID[:]) // never fails: see crypto/rand
 	h.P2PAddress = c.NodeName + ":9876 - " + hex.EncodeToString(h.NodeID[:])[:7]
+	return h
+}
+
+// sign makes a handshake of ours ready to be sent.
+func (c *Config) sign(h *wire.Handshake) (*wire.Frame, error) {
 	if c.PeerKey != nil {
-		if err := wire.SignHandshake(&h, c.PeerKey); err != nil {
+		if err := wire.SignHandshake(h, c.PeerKey); err != nil {
 			return nil, err
 		}
 	}
-	return wire.Encode(&h), nil
+	return wire.Encode(h), nil
 }

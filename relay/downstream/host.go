@@ -62,12 +62,13 @@ func (l *listener) greet(ctx context.Context, g *guest, f *wire.Frame, late *tim
 		return nil, ErrCrowded
 	}
 	late.Stop()
-	echo, err := l.config.echo(&h)
+	r := newReplica(ctx, &l.config, g.conn, g.addr, g.serial, h)
+	echo, err := l.config.sign(&r.said)
 	if err != nil {
+		r.end(err)
 		return nil, err
 	}
 	defer echo.Release()
-	r := newReplica(ctx, &l.config, g.conn, g.addr, g.serial, h)
 	if err := l.roster.enter(r); err != nil {
 		r.end(err)
 		return nil, err

@@ -2,8 +2,10 @@ package downstream
 
 import (
 	"context"
+	"math"
 	"net/netip"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -29,12 +31,15 @@ type Replica struct {
 	end  context.CancelCauseFunc
 	gone chan struct{} // closed after ReplicaDown has returned
 	sync syncs
+
+	mu   sync.Mutex
+	said wire.Handshake // our last one
 }
 
 func newReplica(ctx context.Context, config *Config, c *conn.Conn, addr netip.AddrPort, serial uint64, h wire.Handshake) *Replica {
 	r := &Replica{
 		conn: c, addr: addr, serial: serial, handshake: h, agent: cleanAgent(h.Agent), config: config,
-		since: time.Now(), gone: make(chan struct{}),
+		since: time.Now(), gone: make(chan struct{}), said: config.echo(&h),
 	}
 	r.live, r.end = context.WithCancelCause(ctx)
 	if config.Drained != nil {
@@ -55,6 +60,35 @@ func (r *Replica) Version() int { return r.handshake.Version() }
 
 // Handshake is the replica's first handshake. Later ones come as frames.
 func (r *Replica) Handshake() wire.Handshake { return r.handshake }
+
+// Announced is the root that the replica was last told of: what it takes us to have for good.
+func (r *Replica) Announced() wire.ID {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.said.RootID
+}
+
+// Announce sends a further handshake, with this root and head. Of a later one a nodeos takes root and head, and compares
+// (net_plugin.cpp:3288-3294, 3419-3421): they must not be ahead of the replica's own, nor its root ahead of this head.
+func (r *Replica) Announce(root, head wire.ID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h := r.said
+	if h.Generation == math.MaxInt16 {
+		h.Generation = 1 // continues with 2, as nodeos does (net_plugin.cpp:1557-1559)
+	}
+	h.Generation++
+	h.Time = time.Now().UnixNano()
+	h.RootNum, h.RootID, h.HeadNum, h.HeadID = root.Num(), root, head.Num(), head
+	f, err := r.config.sign(&h)
+	if err != nil {
+		return // the first one went well
+	}
+	defer f.Release()
+	if r.conn.Send(conn.Control, f) {
+		r.said = h
+	}
+}
 
 // Conn is the connection, for sending. Closing it leads to ReplicaDown.
 func (r *Replica) Conn() *conn.Conn { return r.conn }
