@@ -233,6 +233,9 @@ func (h *hub) onHello(k *link, tip wire.ID) {
 		h.begin(k)
 	}
 	h.resumePeer(&k.peer)
+	for _, v := range h.votes.ours {
+		h.sendOurVote(k, v.frame, v.source)
+	}
 	h.votes.replay(k.conn)
 	h.sendRosters()
 }
@@ -337,7 +340,7 @@ func (h *hub) onLinkVote(k *link, e *event) {
 	case source == wire.ID{} && k.l.up:
 		h.onOthersVote(e.frame, &k.peer)
 	case source != wire.ID{} && k.l.up:
-		h.witness(e.frame)
+		h.witness(e.frame, source)
 		h.spreadOurVote(e.frame, source)
 	case source != wire.ID{} && h.lead != nil:
 		// Who does not lead passes nothing on that came over a link: two

@@ -19,6 +19,10 @@ const (
 	finalizers = 64
 	// replayed is how many votes of others a newly active replica is handed.
 	replayed = 64
+	// ourReplayed is how many of our own are: without a recent one of its own producer's
+	// finalizer a replica does not begin either (producer_plugin.cpp:2099-2122), and
+	// nobody votes before there is another block.
+	ourReplayed = 16
 	// heldVotes bounds the votes that wait for their block.
 	heldVotes = 256
 	// slotVotes bounds the votes that one of our nodes tells in a slot: its own, and
@@ -71,6 +75,7 @@ type votes struct {
 	keys   *dedup.Monotony[[32]byte, ballot]
 	recent [replayed]keptVote // votes of others, a ring
 	next   int
+	ours   []heldVote // the last ones of ours that were cast, the oldest first
 	held   []heldVote
 	heard  time.Time                       // when the last vote of others came
 	clean  time.Time                       // and the last one of an upstream whose are not left out
@@ -176,6 +181,7 @@ func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
 		h.record(Record{Kind: VoteConflict, Block: e.Block, Source: source, Name: h.sourceName(source)})
 		return
 	}
+	h.votes.keep(f, source)
 	for _, u := range h.upSet {
 		if u.up.Votes() && e.Has(u.number) {
 			u.conn.Send(conn.Control, f)
@@ -190,11 +196,12 @@ func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
 
 // witness remembers a vote of ours that the leader has cast: should this relay lead
 // next, its finalizer key has voted.
-func (h *hub) witness(f *wire.Frame) {
+func (h *hub) witness(f *wire.Frame, source wire.ID) {
 	id, ok := parseVote(f)
 	if !ok || !h.votes.exact.Add(wire.VoteKey(f.Body())) {
 		return
 	}
+	h.votes.keep(f, source)
 	h.votes.seen.Add(id)
 	if e := h.ring.Get(id.block); e != nil {
 		h.votes.keys.Judge(id.finalizer, uint32(e.Block.Slot), id.ballot)
@@ -256,6 +263,15 @@ func (v *votes) remember(k keptVote) {
 	v.next = (v.next + 1) % replayed
 }
 
+// keep keeps a vote of ours for replay.
+func (v *votes) keep(f *wire.Frame, source wire.ID) {
+	if len(v.ours) == ourReplayed {
+		v.ours[0].frame.Release()
+		v.ours = append(v.ours[:0], v.ours[1:]...)
+	}
+	v.ours = append(v.ours, heldVote{frame: f.Retain(), source: source})
+}
+
 // again notes that a vote has come a second time: from another upstream, and
 // the same to the byte, it is none that one of them has made up.
 func (v *votes) again(f *wire.Frame, id voteID, t quarantine.Teller) {
@@ -313,12 +329,15 @@ func (v *votes) doubt(now time.Time) {
 	}
 }
 
-// replayVotes hands the last votes of others to a newly active replica, if it knows
+// replayVotes hands the last votes, ours and those of others, to a newly active replica, if it knows
 // votes. To one that another relay feeds, that relay does.
 func (h *hub) replayVotes(s *source) {
 	if r := s.local; r == nil {
 		h.votes.replay(nil)
 	} else if r.version >= wire.ProtoVotes {
+		for _, v := range h.votes.ours {
+			r.conn.Send(conn.Control, v.frame)
+		}
 		h.votes.replay(r.conn)
 	}
 }
@@ -344,6 +363,10 @@ func (v *votes) release() {
 		}
 		v.recent[i] = keptVote{}
 	}
+	for _, v := range v.ours {
+		v.frame.Release()
+	}
+	v.ours = nil
 	for _, held := range v.held {
 		held.frame.Release()
 	}
