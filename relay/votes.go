@@ -176,7 +176,7 @@ func (h *hub) castVote(f *wire.Frame, id voteID, source wire.ID) {
 	if e == nil {
 		return
 	}
-	h.credit(e) // nodeos votes for what it has applied
+	h.credit(e) // nodeos votes for what the scheduled producer has signed (controller.cpp:4270-4297)
 	if h.votes.keys.Judge(id.finalizer, uint32(e.Block.Slot), id.ballot) == dedup.Conflict {
 		h.record(Record{Kind: VoteConflict, Block: e.Block, Source: source, Name: h.sourceName(source)})
 		return

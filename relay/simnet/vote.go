@@ -141,7 +141,7 @@ type voteClock struct {
 }
 
 // voteTolerance is for how long after a vote a block counts as one from before it
-// (production_pause_vote_tracker.hpp:14, 184-192): that is how much later a pause begins.
+// (production_pause_vote_tracker.hpp:13, 220-230): that is how much later a pause begins.
 const voteTolerance = time.Second
 
 type voteTimes struct {

@@ -9,7 +9,7 @@ import (
 )
 
 // A block within a second of the last vote counts as one from before it: without votes a node
-// pauses some seven seconds after the last one, not six (production_pause_vote_tracker.hpp:14, 184-192).
+// pauses some seven seconds after the last one, not six (production_pause_vote_tracker.hpp:13, 220-230).
 func TestPauseBeginsASecondLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := NewClock(0, time.Now())
