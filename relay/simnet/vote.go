@@ -10,6 +10,9 @@ import (
 // pending before it is closed (vote_processor.hpp:23).
 const earlyVotes = 2500
 
+// staleVote is for how long a vote waits for its block (vote_processor.hpp:23-26, 89-94).
+const staleVote = 5 * time.Second
+
 // A Voter is a finalizer key in use and what it has voted for: the safety file.
 // It belongs to one node at a time.
 type Voter struct {
@@ -73,6 +76,7 @@ func (n *Node) castVotes(e *entry) {
 type earlyVote struct {
 	peer *peer
 	vote wire.Vote
+	at   time.Time
 }
 
 // onVote checks a vote; an unknown key or a bad signature closes the peer
@@ -87,7 +91,7 @@ func (n *Node) onVote(p *peer, v wire.Vote) {
 	e := n.db.byID[v.Block]
 	if e == nil {
 		if v.Block.Num() > n.db.root.Num() {
-			n.early[v.Block] = append(n.early[v.Block], earlyVote{p, v})
+			n.early[v.Block] = append(n.early[v.Block], earlyVote{p, v, time.Now()})
 			if p.earlyVote++; p.earlyVote > earlyVotes {
 				n.closePeer(p, false, "too many votes for unknown blocks")
 			}
@@ -100,7 +104,9 @@ func (n *Node) onVote(p *peer, v wire.Vote) {
 // replayVotes counts the votes that came before their block.
 func (n *Node) replayVotes(e *entry) {
 	for _, ev := range n.early[e.ID] {
-		ev.peer.earlyVote--
+		if ev.peer.earlyVote--; time.Since(ev.at) > staleVote {
+			continue
+		}
 		n.count(ev.peer, e, n.chain.byKey[ev.vote.Key], ev.vote)
 	}
 	delete(n.early, e.ID)
