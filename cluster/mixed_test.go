@@ -29,12 +29,13 @@ func TestNoCallOfTwoLogs(t *testing.T) {
 		others := map[string]*raft.NetworkTransport{}
 		for _, name := range []string{"b", "c", "d", "e"} {
 			servers.Servers = append(servers.Servers, raft.Server{ID: raft.ServerID(name), Address: raft.ServerAddress(name + ":8300")})
-			others[name] = open(name)
-			defer others[name].Close()
+			other := open(name)
+			others[name] = other
+			defer other.Close()
 			serving.Go(func() {
 				for {
 					select {
-					case c := <-others[name].Consumer():
+					case c := <-other.Consumer():
 						vote(t, c, name == "b")
 					case <-over:
 						return
