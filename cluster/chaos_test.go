@@ -24,7 +24,7 @@ import (
 )
 
 var (
-	schedules = flag.Int("schedules", 60, "number of seeded fault schedules")
+	schedules = flag.Int("schedules", 30, "number of seeded fault schedules")
 	firstSeed = flag.Uint64("seed", 1, "first seed")
 )
 

@@ -38,14 +38,14 @@ var faults = []fault{
 	{name: "active replica killed", slot: 4, hold: inRound, budget: 1, strike: killing(active)},
 	{name: "active replica paused", slot: 4, hold: inRound, budget: 2, strike: pausing(active)},
 	{name: "active replica cut off", slot: 4, hold: inRound, budget: 2, strike: cutting(active, home), long: true},
-	{name: "standby replica and one upstream killed", slot: 4, hold: inRound, budget: 0, strike: both(killing(standby), killing(upstream))},
+	{name: "standby replica and one upstream killed", slot: 4, hold: inRound, budget: 0, strike: both(killing(standby), killing(upstream)), long: true},
 	{name: "standby replica and one upstream paused", slot: 4, hold: inRound, budget: 0, strike: both(pausing(standby), pausing(upstream)), long: true},
 	{name: "standby replica and one upstream cut off", slot: 4, hold: inRound, budget: 0, strike: both(cutting(standby, home), cutting(upstream, outside)), long: true},
 	{name: "finalizer killed", slot: 2, hold: inRound, budget: 0, strike: killing(finalizer)},
 	// Nobody is left who knows whether the active replica's next block went out, so what is left of the round waits for the network to go on:
 	// 8 slots after slot 3. The next round is whole, as after every fault.
 	{name: "region lost, the active replica with it", slot: 4, hold: inRound, budget: restOf4, within: takeover, strike: region, ready: leadBeside(true)},
-	{name: "region lost, the active replica elsewhere", slot: 4, hold: inRound, budget: 0, within: takeover, strike: region, ready: leadBeside(false)},
+	{name: "region lost, the active replica elsewhere", slot: 4, hold: inRound, budget: 0, within: takeover, strike: region, ready: leadBeside(false), long: true},
 	{name: "leader killed between rounds", slot: -1, hold: 4 * second, budget: 0, within: takeover, strike: killing(leader), long: true},
 	{name: "active replica killed between rounds", slot: -1, hold: 4 * second, budget: 0, strike: killing(active), long: true},
 	{name: "finalizer paused", slot: 2, hold: inRound, budget: 0, strike: pausing(finalizer), long: true},
