@@ -26,13 +26,13 @@ func TestEntriesForAMemberThatIsBack(t *testing.T) {
 				away := w.followers(leader)[0]
 				tt.away(away)
 				for range 44 { // some seconds into a pause of ten that raft would make
-					time.Sleep(500 * time.Millisecond)
+					time.Sleep(500 * time.Millisecond) // fake time
 					leader.mustAdvance()
 				}
 				tt.back(away)
 				took := w.until("it has all", 20*time.Second, func() bool {
 					to, err := w.leader().advance(t.Context()) // it may lose its term to the one that is back
-					time.Sleep(50 * time.Millisecond)
+					time.Sleep(50 * time.Millisecond)          // fake time
 					return err == nil && away.group.State().Mark == to
 				})
 				if limit := 2 * time.Second; took > limit {

@@ -27,15 +27,15 @@ func TestEntryAfterOneThatIsBeingUndone(t *testing.T) {
 		if b.append(100, 3, 100, 4) {
 			t.Fatal("an entry that took too long is taken")
 		}
-		b.append(100, 0, 0) // a heartbeat: it goes on following
-		time.Sleep(600 * time.Millisecond)
+		b.append(100, 0, 0)                // a heartbeat: it goes on following
+		time.Sleep(600 * time.Millisecond) // fake time
 		faults.Slow(0)
 		slow.by = 2 * time.Second
 		if b.append(100, 4, 100, 5) {
 			t.Error("entry 5 is taken, after 4, which is not there")
 		}
 		slow.by = 0
-		time.Sleep(2 * time.Second)
+		time.Sleep(2 * time.Second) // fake time
 		if !b.append(100, 3, 100, 4, 5) {
 			t.Error("the leader's entries are refused, now that the disk is well")
 		}
@@ -55,6 +55,6 @@ type slowReads struct {
 
 func (s *slowReads) GetLog(index uint64, log *raft.Log) error {
 	err := s.Backend.GetLog(index, log)
-	time.Sleep(s.by)
+	time.Sleep(s.by) // fake time
 	return err
 }

@@ -59,10 +59,10 @@ func TestNoCallOfTwoLogs(t *testing.T) {
 		started(a)
 		defer func() { _ = a.Shutdown().Error() }()
 		for a.State() != raft.Leader {
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) // fake time
 		}
 		term := a.CurrentTerm()
-		time.Sleep(100 * time.Millisecond) // b has its first entry, 2
+		time.Sleep(100 * time.Millisecond) // fake time: b has its first entry, 2
 		a.Apply(nil, 0)
 		<-logs.reached // the entry before it, 2, is in the call to b
 		var resp raft.AppendEntriesResponse
@@ -74,7 +74,7 @@ func TestNoCallOfTwoLogs(t *testing.T) {
 			t.Fatalf("the successor's entries: %+v, %v", resp, err)
 		}
 		close(logs.further)
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond) // fake time
 	})
 }
 

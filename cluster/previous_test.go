@@ -40,7 +40,7 @@ func TestFormerLeaderIsBackWhenTheNextBegins(t *testing.T) {
 		for _, m := range others {
 			m.faults.Slow(0) // the leader's first entry is on its way
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(50 * time.Millisecond) // fake time
 		former.start()
 		w.agreed(w.leader().mustAdvance())
 	})

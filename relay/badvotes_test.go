@@ -31,7 +31,7 @@ func TestBadVotesGoOn(t *testing.T) {
 		settle() // the other one is active
 		hangUp(r[1:])
 		p := c.replicas(c.base.id, "c")[0]
-		time.Sleep(time.Second) // it becomes active
+		time.Sleep(time.Second) // fake time: it becomes active
 		bad := genesis(101)
 		c.evil.vote(2, bad)
 		c.evil.vote(5, c.base.id) // and a false one before the true one comes

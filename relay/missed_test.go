@@ -221,6 +221,20 @@ func (f *fragile) Dial(ctx context.Context, address string) (net.Conn, error) {
 	return nc, nil
 }
 
+// under puts it under a host of the network.
+func (f *fragile) under(host string) func(*simnet.Config) {
+	return func(c *simnet.Config) {
+		transport := c.Host
+		c.Host = func(name string) simnet.Transport {
+			if name == host {
+				f.Transport = transport(name)
+				return f
+			}
+			return transport(name)
+		}
+	}
+}
+
 func (f *fragile) reset() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -250,16 +264,7 @@ func TestConnectionBreaksInTheRound(t *testing.T) {
 				f := newFleet(t, fleetConfig{
 					relays: 2, mode: tc.mode, load: 3, dials: [][]int{{tc.relay}}, finalizer: []int{0, 1},
 					replica: func(_ int, c *simnet.ReplicaConfig) { c.Release = tc.rel },
-					change: func(c *simnet.Config) {
-						host := c.Host
-						c.Host = func(name string) simnet.Transport {
-							if name == "nodeos-a" {
-								line.Transport = host(name)
-								return line
-							}
-							return host(name)
-						}
-					},
+					change:  line.under("nodeos-a"),
 				})
 				defer f.close()
 				rounds(2)

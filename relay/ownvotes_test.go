@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/director"
-	"github.com/thinrelay/thinrelay/relay/simnet"
 )
 
 // The line to the standby is cut for longer than votes may be away, and mended just after the active replica has died
@@ -19,16 +18,7 @@ func TestOwnVotesAfterACut(t *testing.T) {
 				line := &fragile{}
 				f := newFleet(t, fleetConfig{
 					relays: 2, mode: director.Votes, load: 3, dials: [][]int{{0}, {at}}, finalizer: []int{0, 1},
-					change: func(c *simnet.Config) {
-						host := c.Host
-						c.Host = func(name string) simnet.Transport {
-							if name == "nodeos-b" {
-								line.Transport = host(name)
-								return line
-							}
-							return host(name)
-						}
-					},
+					change: line.under("nodeos-b"),
 				})
 				defer f.close()
 				rounds(2)

@@ -74,22 +74,22 @@ func TestUnresolvedWithTheSameReplica(t *testing.T) {
 		cfg := worldConfig{mode: director.Passive, replicas: 1, load: 1, alone: true, unresolvedAfter: 10 * time.Second}
 		w := newWorld(t, cfg)
 		defer w.close()
-		time.Sleep(20 * time.Second)
+		time.Sleep(20 * time.Second) // fake time
 		w.stopLead()
 		<-w.led
 		w.stop()
 		if err := <-w.ran; err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(3 * time.Second)
+		time.Sleep(3 * time.Second) // fake time
 		w.startRelay(cfg)
-		time.Sleep(8 * time.Second)
+		time.Sleep(8 * time.Second) // fake time
 		before := w.count(relay.Forwarded)
 		if got := w.count(relay.Unresolved); got != 1 {
 			w.dump(50)
 			t.Fatalf("unresolved records=%d, want 1", got)
 		}
-		time.Sleep(12 * time.Second)
+		time.Sleep(12 * time.Second) // fake time
 		if got := w.count(relay.Forwarded) - before; got < 12 {
 			w.dump(50)
 			t.Fatalf("blocks forwarded after unresolved_after=%d, want all again", got)

@@ -44,9 +44,9 @@ func (t *target) standing(num uint32, now time.Time) (standing, bool) {
 		doubts = t.doubts
 	}
 	return standing{
-		doubts: doubts, target: t, peer: p, height: p.Height(), busy: t.busy,
+		target: t, peer: p, height: p.Height(), busy: t.busy,
 		single: now.Before(t.singleUntil), late: now.Before(t.lateUntil), liar: now.Before(t.liarUntil),
-		rtt: p.Conn().RTT(),
+		doubts: doubts, rtt: p.Conn().RTT(),
 	}, true
 }
 
