@@ -163,6 +163,7 @@ func TestMissedBlocksOnAnOldConnection(t *testing.T) {
 		base := child(genesis(1000), s.slot, "bpb", 0, 0)
 		up := s.accept(base.id, base.id)
 		up.write(base.frame)
+		settle()                                // or the replica may come first, and is told to sync
 		a := s.dial("a", genesis(100), base.id) // its root was that when it connected
 		chain := []script{base}
 		for i := range 40 {
