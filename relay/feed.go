@@ -13,7 +13,9 @@ import (
 // (blocks, votes, transactions, time), and between them the messages of this
 // file, which use type bytes that nodeos does not have. Both ends are members
 // of one group, authenticated by the stream's certificates; a malformed message
-// ends the stream.
+// ends the stream. What a message has beyond the fields here, a flag or a type that
+// is not known, is a later release's, which speaks to this one during a rolling
+// upgrade: it is passed over, so a field can be added at the end.
 const (
 	// typeHello: the follower's first message: the tip of its ring.
 	typeHello wire.Type = 64 + iota
@@ -63,7 +65,7 @@ func appendOrigin(b []byte, o origin) []byte {
 }
 
 func parseOrigin(b []byte) (o origin, err error) {
-	if len(b) != 65 {
+	if len(b) < 65 {
 		return o, fmt.Errorf("origin of %d bytes: %w", len(b), errFeed)
 	}
 	copy(o.block[:], b)
@@ -86,7 +88,7 @@ func appendHello(b []byte, tip wire.ID) []byte {
 }
 
 func parseHello(b []byte) (tip wire.ID, err error) {
-	if len(b) != 33 {
+	if len(b) < 33 {
 		return tip, fmt.Errorf("hello of %d bytes: %w", len(b), errFeed)
 	}
 	if b[0] != feedVersion {
@@ -118,13 +120,13 @@ func appendAttach(b []byte, a attach) []byte {
 
 func parseAttach(b []byte) (a attach, err error) {
 	const fixed = 32 + 32 + 2
-	if len(b) < fixed || len(b) != fixed+int(b[fixed-1]) {
+	if len(b) < fixed || len(b) < fixed+int(b[fixed-1]) {
 		return a, fmt.Errorf("attach of %d bytes: %w", len(b), errFeed)
 	}
 	copy(a.id[:], b)
 	copy(a.chain[:], b[32:])
 	a.observer, a.fit, a.silent = b[64]&flagObserver != 0, b[64]&flagFit != 0, b[64]&flagSilent != 0
-	a.name = string(b[fixed:])
+	a.name = string(b[fixed : fixed+int(b[fixed-1])])
 	return a, nil
 }
 
@@ -153,7 +155,7 @@ func parseNote(b []byte) (n Note, err error) {
 }
 
 func parseNodeID(b []byte) (id wire.ID, err error) {
-	if len(b) != 32 {
+	if len(b) < 32 {
 		return id, fmt.Errorf("node id of %d bytes: %w", len(b), errFeed)
 	}
 	copy(id[:], b)
@@ -195,7 +197,7 @@ func parseRoster(b []byte) (r roster, err error) {
 	r.lib = binary.LittleEndian.Uint32(b[40:])
 	r.ups = b[44]
 	n := int(binary.LittleEndian.Uint16(b[45:]))
-	if n > maxRoster || len(b) != fixed+32*n {
+	if n > maxRoster || len(b) < fixed+32*n {
 		return r, fmt.Errorf("roster of %d replicas in %d bytes: %w", n, len(b), errFeed)
 	}
 	r.feed = make([]wire.ID, n)

@@ -39,6 +39,7 @@ type fleet struct {
 	mu      sync.Mutex
 	records []memberRecord
 	events  func(simnet.Event)
+	link    func(net.Conn) net.Conn // see fleetConfig
 }
 
 type memberRecord struct {
@@ -93,11 +94,16 @@ type fleetConfig struct {
 	meter       relay.Meter
 	// mayGiveUp: a leader may end by itself, when what it proposed was overtaken.
 	mayGiveUp bool
+	// link alters both ends of a link.
+	link func(net.Conn) net.Conn
 }
 
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
-	f := &fleet{t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp, meter: cfg.meter, events: cfg.events}
+	f := &fleet{t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp, meter: cfg.meter, events: cfg.events, link: cfg.link}
+	if f.link == nil {
+		f.link = func(nc net.Conn) net.Conn { return nc }
+	}
 	f.mem.SetDefaultDelay(time.Millisecond)
 	if cfg.commit != 0 {
 		f.group.commit = cfg.commit
@@ -249,7 +255,7 @@ func (m *member) serveLinks(ctx context.Context, node *relay.Node, ln net.Listen
 				node.ServeSync(ctx, nc)
 				return
 			}
-			node.ServeLink(ctx, fmt.Sprintf("r%d", head[1]), nc)
+			node.ServeLink(ctx, fmt.Sprintf("r%d", head[1]), m.f.link(nc))
 		})
 	}
 }
@@ -285,7 +291,7 @@ func (m *member) follow(ctx context.Context, node *relay.Node) {
 				}
 			}()
 			if nc, err := m.dial(once, 'F'); err == nil {
-				node.FollowLink(once, leader.name, nc)
+				node.FollowLink(once, leader.name, m.f.link(nc))
 			}
 			cancel()
 			<-watch
