@@ -45,7 +45,7 @@ type Medium struct {
 }
 
 // OpenDisk opens the files in dir for the node of the given name, and creates what does not exist: the identity first, so that
-// there is never a log without an owner. Only one process can have them open.
+// there is never a log without an owner. Only one process can have them open: to another one it returns [ErrInUse].
 func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 	if logger == nil {
 		logger = hclog.NewNullLogger()
@@ -53,6 +53,21 @@ func OpenDisk(dir, node string, logger hclog.Logger) (*Medium, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("create data directory: %w", err)
 	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	medium, err := openFiles(dir, node, logger)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	closeLog := medium.Close
+	medium.Close = func() error { return errors.Join(closeLog(), lock.Close()) }
+	return medium, nil
+}
+
+// openFiles is OpenDisk once the directory is there and nobody else uses it.
+func openFiles(dir, node string, logger hclog.Logger) (*Medium, error) {
 	path := filepath.Join(dir, logFile)
 	found, err := HasLog(dir)
 	if err != nil {
