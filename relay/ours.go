@@ -102,19 +102,21 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 	}
 }
 
-// ask is what the gate says of e. A block that would need the mark moved to
-// its parent is put before the gate only when its source may speak.
+// ask is what the gate says of e. A block that is lost is not put before it, nor one that
+// would need the mark moved to its parent but when its source may speak.
 func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 	mark := h.gate.State().Mark
 	var parent gate.Parent
 	if p := h.ring.Parent(e); p != nil {
 		parent = gate.Parent{Public: p.Network, Slot: uint32(p.Block.Slot)}
 	}
-	if parent.Public && wire.ID(mark.Last) != e.Block.Previous && !h.maySpeak(o.ID) && e.Block.Num() > mark.Height() {
-		return gate.Verdict{Action: gate.Refuse, Reason: gate.Source}
-	}
-	if parent.Public && wire.ID(mark.Last) != e.Block.Previous && h.lost(e) {
-		return gate.Verdict{Action: gate.Refuse, Reason: gate.Height}
+	if parent.Public && e.Block.Num() > mark.Height() { // else the gate refuses it, and nobody is to speak for that
+		switch {
+		case h.lost(e):
+			return gate.Verdict{Action: gate.Refuse, Reason: gate.Height}
+		case wire.ID(mark.Last) != e.Block.Previous && !h.maySpeak(o.ID):
+			return gate.Verdict{Action: gate.Refuse, Reason: gate.Source}
+		}
 	}
 	return h.gate.Offer(gate.Block{
 		ID:       fsm.BlockID(e.Block.ID),
