@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -22,6 +23,7 @@ type Peer struct {
 	handshake    wire.Handshake
 	voice        *voice
 	done         chan struct{} // closed after the last frame
+	pruned       time.Time     // until when nothing below its root is counted on, if it does not tell its first block
 	tap          tap
 
 	mu     sync.Mutex
@@ -41,6 +43,7 @@ func newPeer(t *target, v *voice, g greeting, start uint32) *Peer {
 		handshake:    g.handshake,
 		voice:        v,
 		done:         make(chan struct{}),
+		pruned:       t.pruned(),
 		told:         g.told,
 		start:        start,
 	}
@@ -96,10 +99,14 @@ func (p *Peer) Root() wire.ID {
 	return p.told.root
 }
 
-// Start is the number of the first block the peer can serve, 0 while unknown: it is told in notices only.
+// Start is the number of the first block the peer can serve, 0 while unknown: it is told in notices only. Of one that does
+// not tell, and has just gone away since it was asked for what it has not, it is taken to be the root it came with.
 func (p *Peer) Start() uint32 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.start == 0 && time.Now().Before(p.pruned) {
+		return p.handshake.RootNum
+	}
 	return p.start
 }
 

@@ -120,7 +120,7 @@ func (s *session) greet(body []byte) error {
 	if err := s.voice.answer(g); err != nil {
 		return err
 	}
-	s.peer = newPeer(s.target, s.voice, g, s.target.start(s.start, g.told.root))
+	s.peer = newPeer(s.target, s.voice, g, s.start)
 	s.ready(s.peer)
 	s.sink.UpstreamUp(s.peer)
 	held := s.held

@@ -140,14 +140,11 @@ func (s *session) open() func() {
 	return func() { timer.Stop() }
 }
 
-// start is the first block that the peer can be asked for, which it has told or not.
-func (t *target) start(told uint32, root wire.ID) uint32 {
+// pruned is until when the peer is asked for no block below its root if it does not tell which it has.
+func (t *target) pruned() time.Time {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if told == 0 && time.Now().Before(t.prunedUntil) {
-		return root.Num()
-	}
-	return told
+	return t.prunedUntil
 }
 
 // up makes the peer available to fetches and to status.
