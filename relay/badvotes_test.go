@@ -122,3 +122,29 @@ func TestBadVotesAtAFollower(t *testing.T) {
 		<-ended
 	})
 }
+
+// A finalizer host and the active replica, on one host, end at once, while of one upstream a vote is
+// on its way that the other one has not told yet. That is one reason to suspect it, and not two.
+func TestVotesWhereTwoEndAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		r := c.replicas(c.base.id, "a", "b", "fin-1")
+		time.Sleep(time.Second) // fake time: past leadGrace
+		for n := range byte(4) {
+			c.up.vote(n, c.base.id)
+			c.evil.vote(n, c.base.id)
+			settle()
+		}
+		c.up.vote(4, c.base.id)
+		settle()
+		hangUp(r[2:])
+		hangUp(r[:1])
+		before := r[1].votesFor(c.base.id)
+		c.up.vote(5, c.base.id)
+		settle()
+		if n := r[1].votesFor(c.base.id) - before; n != 1 {
+			t.Errorf("the other replica was given %d votes, want the one that the upstream told", n)
+		}
+	})
+}

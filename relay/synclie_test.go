@@ -1,6 +1,7 @@
 package relay_test
 
 import (
+	"fmt"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -41,6 +42,25 @@ func serveRanges(ln net.Listener, name string, chain []script) {
 	}
 }
 
+// lieBelow has the upstreams answer sync requests for what is below base, each with a chain of its own, and
+// the one that lies say that it is ahead.
+func (c *trial) lieBelow() (start wire.ID, chains [2][]script) {
+	start = genesis(10)
+	for i := range chains {
+		for prev := start; prev.Num() < c.base.id.Num(); {
+			b := child(prev, wire.Slot(prev.Num()), "bpb", byte(i), 0)
+			chains[i], prev = append(chains[i], b), b.id
+		}
+	}
+	go serveRanges(c.stage.up, "up", chains[0])
+	go serveRanges(c.evilAt, "evil", chains[1])
+	boast := greeting("evil", c.evil.id, c.base.id, genesis(c.base.id.Num()+20))
+	boast.Generation = 2
+	c.evil.send(&boast)
+	settle()
+	return start, chains
+}
+
 // An upstream that says it is ahead of the other one is asked for what a replica lacks that
 // is far behind, and has blocks that no nodeos takes. The replica hangs up, comes back, and
 // gets those of the other one.
@@ -48,20 +68,7 @@ func TestLieDuringSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTrial(t)
 		defer c.close()
-		start := genesis(10)
-		var chains [2][]script
-		for i := range chains {
-			for prev := start; prev.Num() < c.base.id.Num(); {
-				b := child(prev, wire.Slot(prev.Num()), "bpb", byte(i), 0)
-				chains[i], prev = append(chains[i], b), b.id
-			}
-		}
-		go serveRanges(c.stage.up, "up", chains[0])
-		go serveRanges(c.evilAt, "evil", chains[1])
-		boast := greeting("evil", c.evil.id, c.base.id, genesis(c.base.id.Num()+20))
-		boast.Generation = 2
-		c.evil.send(&boast)
-		settle()
+		start, chains := c.lieBelow()
 		sync := func() *player {
 			r := c.dial("a", start, start)
 			settle()
@@ -82,5 +89,36 @@ func TestLieDuringSync(t *testing.T) {
 			r = sync()
 		}
 		expect(t, []*player{r}, chains[0][len(chains[0])-1], true, "after more lies than anything else")
+	})
+}
+
+// The same where the replica is connected to a follower, which says that it has ended.
+func TestLieDuringSyncAtAFollower(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		start, chains := c.lieBelow()
+		nc, _, ended := c.stage.follow(t)
+		follower := c.meet("r2", nc)
+		id := wire.ID{1}
+		for i, want := range []script{chains[1][0], chains[0][0]} {
+			follower.feed(65, append(append(append([]byte(nil), id[:]...), stageChain[:]...), 0, 1, 'a')) // attach, not fit
+			settle()
+			ours, theirs := net.Pipe()
+			served := make(chan error, 1)
+			go func() { served <- c.node.ServeSync(c.ctx, theirs) }()
+			p := c.meet(fmt.Sprint("sync", i), ours)
+			p.send(&wire.SyncRequest{Start: start.Num() + 1, End: c.base.id.Num()})
+			settle()
+			if got := p.got(); len(got) == 0 || got[0] != want.id {
+				t.Errorf("range %d: got %d blocks, the first is the one expected: %v", i, len(got), len(got) > 0 && got[0] == want.id)
+			}
+			p.close()
+			<-served
+			follower.feed(66, id[:]) // detach
+			settle()
+		}
+		follower.close()
+		<-ended
 	})
 }
