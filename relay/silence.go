@@ -88,13 +88,13 @@ func (h *hub) wayTo(id wire.ID) time.Duration {
 }
 
 // noteReached notes by when the newest blocks had reached the active replica, or the relay
-// that feeds it.
+// that feeds it: those that the mark may be moved to, see align.
 func (h *hub) noteReached() {
 	p := h.wayOf(h.dir.Active())
 	if p == nil || p.pulse.last.At.IsZero() {
 		return
 	}
-	e := h.head()
+	e := h.believable(h.head())
 	for range forkedOut + 1 {
 		if e == nil || !e.Reached.IsZero() {
 			return
@@ -102,6 +102,15 @@ func (h *hub) noteReached() {
 		if !e.Since.After(p.pulse.last.Asked) {
 			e.Reached = p.pulse.last.At
 		}
+		e = h.ring.Parent(e)
+	}
+}
+
+// forgetReached forgets that: of another active replica it says nothing.
+func (h *hub) forgetReached() {
+	e := h.believable(h.head())
+	for i := 0; i <= forkedOut && e != nil; i++ {
+		e.Reached = time.Time{}
 		e = h.ring.Parent(e)
 	}
 }

@@ -101,6 +101,7 @@ func (h *hub) candidates() []director.Replica {
 func (h *hub) onActive(cause director.Cause) {
 	active := h.dir.Active()
 	h.round.since = time.Now()
+	h.forgetReached()
 	h.record(Record{Kind: ActiveChange, Source: active, Name: h.sourceName(active), Cause: cause})
 	h.sendRosters()
 	if s := h.sources[active]; s != nil {
