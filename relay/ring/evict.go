@@ -46,7 +46,11 @@ func (p *private) remove(e *Entry) {
 // in heights: some rounds.
 const recent = 48
 
-// victim is the private block to go first: the oldest, if it is of the past. Where all
+// strays is how many private blocks are passed over at most in search of one of the past:
+// in a flood there is none.
+const strays = 64
+
+// victim is the private block to go first: the oldest of the past. Where all
 // replicas sign, such ones of ours fill the budget, and a block of the network that
 // waits for its parent would be the only other one. Else the oldest that no replica of
 // ours has sent: those anybody can send, in any number, and one of ours may be waiting. It
@@ -55,12 +59,10 @@ const recent = 48
 func (r *Ring) victim() *Entry {
 	p := &r.private
 	most := p.most()
-	e := p.oldest
-	for e != nil && r.past(e) && len(e.Origins) == 0 && e.Teller != most && e.Teller != 0 {
-		e = e.newer
-	}
-	if e != nil && r.past(e) {
-		return e
+	for i, e := 0, p.oldest; i <= strays && e != nil; i, e = i+1, e.newer {
+		if r.past(e) && (len(e.Origins) != 0 || e.Teller == most || e.Teller == 0) {
+			return e
+		}
 	}
 	for e := p.oldest; e != nil; e = e.newer {
 		if len(e.Origins) == 0 && e.Teller == most {

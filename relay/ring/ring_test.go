@@ -246,29 +246,33 @@ func TestReferences(t *testing.T) {
 }
 
 // Where all replicas sign, their blocks of the past go first, and one that waits for its
-// parent stays, although an upstream has told one block that never links.
+// parent stays, although an upstream has told one block that never links, at whatever height.
 func TestStrayBlockLeavesWhatWaits(t *testing.T) {
-	r := ring.New(200, 1<<20)
-	list := chain(t, r, 1, 190, 20)
-	tell := func(num uint32, teller uint8) wire.ID {
-		b := block(num, teller, wire.ID{teller})
-		r.Tell(add(t, r, b, 20), teller)
-		return b.ID
-	}
-	tell(100, 2)
-	sign := func(from, n uint32) {
-		for num := from; num < from+n; num++ {
-			e := add(t, r, block(num, 9, list[0].Block.ID), 20)
-			e.Origins = append(e.Origins, ring.Origin{})
-		}
-	}
-	sign(101, 30)
-	waits := [2]wire.ID{tell(191, 1), tell(192, 1)}
-	sign(180, 30)
-	for _, id := range waits {
-		if r.Get(id) == nil {
-			t.Errorf("block %d, which waits for its parent, is gone", id.Num())
-		}
+	for _, stray := range []uint32{100, 230} {
+		t.Run(fmt.Sprint(stray), func(t *testing.T) {
+			r := ring.New(200, 1<<20)
+			list := chain(t, r, 1, 190, 20)
+			tell := func(num uint32, teller uint8) wire.ID {
+				b := block(num, teller, wire.ID{teller})
+				r.Tell(add(t, r, b, 20), teller)
+				return b.ID
+			}
+			tell(stray, 2)
+			sign := func(from, n uint32) {
+				for num := from; num < from+n; num++ {
+					e := add(t, r, block(num, 9, list[0].Block.ID), 20)
+					e.Origins = append(e.Origins, ring.Origin{})
+				}
+			}
+			sign(101, 30)
+			waits := [2]wire.ID{tell(191, 1), tell(192, 1)}
+			sign(180, 30)
+			for _, id := range waits {
+				if r.Get(id) == nil {
+					t.Errorf("block %d, which waits for its parent, is gone", id.Num())
+				}
+			}
+		})
 	}
 }
 
