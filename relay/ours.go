@@ -129,13 +129,14 @@ func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 
 // maySpeak reports whether the right to follow the network's chain may be
 // reserved for the source: the active replica, or, where all replicas sign,
-// whoever is first while the active one is silent.
+// whoever is first while the active one is silent, and no block of that one waits for the group.
 func (h *hub) maySpeak(id wire.ID) bool {
 	active := h.dir.Active()
 	if active == id {
 		return true
 	}
-	if active == (wire.ID{}) || (h.mode() == director.Passive && !h.fit(active)) {
+	waits := h.gate.Outstanding() && h.round.wish.source == active
+	if active == (wire.ID{}) || (h.mode() == director.Passive && !h.fit(active) && !waits) {
 		h.dir.Adopt(id)
 		h.onActive(director.CauseChosen)
 		return true

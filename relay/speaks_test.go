@@ -85,3 +85,37 @@ func TestLostWhileItWaits(t *testing.T) {
 		}
 	})
 }
+
+// All replicas are silent, their lines being broken one way, where all sign. The one whose first block came
+// first speaks: while the group agrees on that, another one's does not take its place.
+func TestFirstOfTheSilentSpeaks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		a := s.dial("nodeos-a", base.id, base.id)
+		settle()
+		b := s.dial("nodeos-b", base.id, base.id)
+		up.write(base.frame)
+		time.Sleep(time.Second) // fake time: the first one is active
+		a.answer()
+		b.answer()
+		time.Sleep(replicaSilence + time.Second) // fake time
+		release := s.group.hold()
+		next := relay.SystemClock{}.SlotAt(time.Now()) + 1
+		first := child(base.id, next, "bpa", 0, 0)
+		second := child(first.id, next+1, "bpa", 0, 0)
+		a.write(first.frame)
+		settle()
+		b.write(child(base.id, next, "bpa", 1, 0).frame)
+		settle()
+		release()
+		settle()
+		a.write(second.frame)
+		settle()
+		if !up.has(first.id) || !up.has(second.id) {
+			t.Errorf("the upstream has the first block %v and the second %v, want both; refused %v", up.has(first.id), up.has(second.id), s.refused(second.id))
+		}
+	})
+}
