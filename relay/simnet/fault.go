@@ -15,9 +15,10 @@ type faults struct {
 	baseSlot   wire.Slot     // in which slot
 	lag        time.Duration // blocks from inside the network come this much later
 	lagged     []laggedBlock
-	overdue    bool // a lagged block is being taken up
-	stall      bool // accepts sync requests and does not serve them
-	stalled    int  // requests that were not served so
+	overdue    bool          // a lagged block is being taken up
+	stall      bool          // accepts sync requests and does not serve them
+	stalled    int           // requests that were not served so
+	full       time.Duration // how long it takes until an own block is full; 0: it never is
 }
 
 type laggedBlock struct {
@@ -116,6 +117,11 @@ func (n *Node) Again(parent wire.ID) {
 		}
 	})
 }
+
+// Full makes transactions fill the node's own blocks within that time: it sends each when it is
+// full, not at its deadline, and begins the next at once, so that those of a round
+// come up to a round ahead of their slots (producer_plugin.cpp:2160-2171, 2845-2856, 2919-2937). 0 ends it.
+func (n *Node) Full(after time.Duration) { n.do(func() { n.faults.full = after }) }
 
 // Microfork makes the node's next round begin before its predecessor's last
 // blocks, as if they had come too late: they are forked out.

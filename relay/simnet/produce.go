@@ -68,7 +68,11 @@ func (n *Node) startBlock() {
 	case waiting:
 		pr.timer.Reset(n.windowStart(pr.slot).Sub(now))
 	case producingNow:
-		pr.timer.Reset(max(0, pr.deadline.Sub(now)))
+		left := max(0, pr.deadline.Sub(now))
+		if full := n.faults.full; full > 0 {
+			left = min(left, full)
+		}
+		pr.timer.Reset(left)
 	case speculating:
 		if !pr.enabled || pr.held {
 			return
