@@ -35,6 +35,7 @@ type fleet struct {
 	// mayGiveUp: see fleetConfig.
 	mayGiveUp bool
 	meter     relay.Meter
+	ring      int
 
 	mu      sync.Mutex
 	records []memberRecord
@@ -82,6 +83,8 @@ type fleetConfig struct {
 	// relay and the second if empty.
 	finalizer  []int
 	maxPerHost int
+	// ring is how many blocks the relays keep; 0: as many as usual.
+	ring int
 	// change alters the network's configuration.
 	change func(*simnet.Config)
 	// replica alters a replica's.
@@ -100,7 +103,10 @@ type fleetConfig struct {
 
 func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
-	f := &fleet{t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp, meter: cfg.meter, events: cfg.events, link: cfg.link}
+	f := &fleet{
+		t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp,
+		meter: cfg.meter, ring: cfg.ring, events: cfg.events, link: cfg.link,
+	}
 	if f.link == nil {
 		f.link = func(nc net.Conn) net.Conn { return nc }
 	}
@@ -200,6 +206,7 @@ func (m *member) start() {
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
 		Meter:      f.meter,
+		RingBlocks: f.ring,
 		Observe: func(r relay.Record) {
 			if r.Kind == relay.VoteUp {
 				return

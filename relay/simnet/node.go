@@ -150,6 +150,7 @@ type Node struct {
 	have    map[wire.ID]bool // blocks validated and not older than the root
 	cache   []*Block         // unlinkable, where the release keeps them
 	early   map[wire.ID][]earlyVote
+	noRetry map[string]wire.GoAwayReason // by the address dialled: why the last connection ended, as long as the process lives
 	pool    pool
 	sync    syncer
 	prod    producing
@@ -188,7 +189,7 @@ func NewNode(cfg NodeConfig) (*Node, error) {
 		log: cfg.Logger.Named(cfg.Name), box: newMailbox(), done: make(chan struct{}),
 		rand:    mathrand.New(mathrand.NewPCG(cfg.Seed, 1)),
 		perHost: make(map[string]int), have: make(map[wire.ID]bool), early: make(map[wire.ID][]earlyVote),
-		pool: newPool(),
+		pool: newPool(), noRetry: make(map[string]wire.GoAwayReason),
 	}
 	if _, err := rand.Read(n.id[:]); err != nil {
 		return nil, fmt.Errorf("draw node id: %w", err)

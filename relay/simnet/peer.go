@@ -134,6 +134,7 @@ func (n *Node) dial(addr string) {
 		}
 		if !n.do(func() {
 			p := n.newPeer(addr, true)
+			p.noRetry = n.noRetry[addr] // nothing resets it, and no sync goes on from there (net_plugin.cpp:1393)
 			n.join(p, conn)
 			n.sendTime(p, 0, 0)
 			n.sendHandshake(p)
@@ -144,11 +145,15 @@ func (n *Node) dial(addr string) {
 }
 
 // redial dials again: in Retry, or at the next tick of the connection monitor,
-// as after a plain close in Spring (net_plugin.cpp:2937-2970).
+// as after a plain close in Spring (net_plugin.cpp:2937-2970). Once a connection has ended
+// for silence, none to that address is dialled within a whole period (net_plugin.cpp:4817-4823).
 func (n *Node) redial(addr string, fast bool) {
-	wait := n.timing.Retry
-	if !fast && !n.rel.fast {
+	wait, benign := n.timing.Retry, n.noRetry[addr] == wire.GoAwayBenign
+	if !fast && !n.rel.fast || benign {
 		wait = n.timing.Cleanup - time.Since(n.started)%n.timing.Cleanup
+	}
+	if benign {
+		wait += n.timing.Cleanup
 	}
 	time.AfterFunc(wait, func() { n.box.put(event{call: func() { n.dial(addr) }}) })
 }
@@ -186,9 +191,10 @@ func (n *Node) drop(p *peer, err error) {
 	if !p.dialled || p.inside {
 		return
 	}
+	n.noRetry[p.addr] = p.noRetry
 	switch p.noRetry {
 	case wire.GoAwayNone, wire.GoAwayWrongVersion, wire.GoAwayBenign, wire.GoAwayDuplicate:
-		n.redial(p.addr, p.fast && p.noRetry == wire.GoAwayNone)
+		n.redial(p.addr, p.fast)
 	default: // never again in the life of the process (net_plugin.cpp:4798-4807)
 		n.log.Debug("peer is not dialled again", "peer", p.name(), "reason", p.noRetry)
 	}
