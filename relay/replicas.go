@@ -256,6 +256,7 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 	if e == nil {
 		return
 	}
+	h.wakeSpare(r, e)
 	switch h.supply(&r.peer, e) {
 	case supplyUnlinked:
 		h.startSync(r)

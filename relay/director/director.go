@@ -86,6 +86,20 @@ func (d *Director) Late(now time.Time) { d.late[d.active] = now }
 // Forgive forgets that id was late: its blocks come again.
 func (d *Director) Forgive(id wire.ID) { delete(d.late, id) }
 
+// Next returns who would take over from the active replica, zero when nobody could.
+func (d *Director) Next(replicas []Replica, now time.Time) (next wire.ID) {
+	best := -1
+	for i := range replicas {
+		if r := replicas[i]; r.Fit && r.ID != d.active && (best < 0 || d.better(r, replicas[best], now)) {
+			best = i
+		}
+	}
+	if best >= 0 {
+		next = replicas[best].ID
+	}
+	return next
+}
+
 // Choose keeps the active replica if it is fit and not late, else picks
 // another. It returns the active replica and, when it changed, why.
 func (d *Director) Choose(replicas []Replica, now time.Time) (wire.ID, Cause) {

@@ -112,3 +112,24 @@ func TestChooseModel(t *testing.T) {
 		}
 	})
 }
+
+// Who would take over is not the active replica, nor one that is unfit, and late ones come last.
+func TestNext(t *testing.T) {
+	now := time.Now()
+	d := director.New([]string{"nodeos-a", "nodeos-b"})
+	d.Adopt(b.ID)
+	d.Late(now)
+	d.Adopt(a.ID)
+	for name, tc := range map[string]struct {
+		replicas []director.Replica
+		want     wire.ID
+	}{
+		"not the late one":                 {[]director.Replica{a, b, c}, c.ID},
+		"the late one is better than none": {[]director.Replica{a, b, unfit(c)}, b.ID},
+		"nobody":                           {[]director.Replica{a, unfit(b)}, wire.ID{}},
+	} {
+		if got := d.Next(tc.replicas, now); got != tc.want || d.Active() != a.ID {
+			t.Errorf("%s: %v would take over from %v, want %v", name, got, d.Active(), tc.want)
+		}
+	}
+}

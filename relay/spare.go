@@ -1,0 +1,76 @@
+package relay
+
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/ring"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+const (
+	// heeded is how far below its head a nodeos hears no vote while everybody votes: that is irreversible
+	// (vote_processor.hpp:213-215, fork_database.cpp:251-268).
+	heeded = 2
+	// gapFor is how long after a leadership began blocks may come that nobody has heard of meanwhile, and how long before
+	// our round that is looked at.
+	gapFor = 2 * time.Second
+)
+
+// spare is a standby that is woken after a gap without a leader.
+type spare struct {
+	done   bool   // it was, in this leadership
+	newest uint32 // the highest block that others' votes were known of when the leadership began
+}
+
+// wakeSpare hands a standby the votes of others at the last moment at which they count: before it is given a block that
+// makes irreversible what they are for. In a gap without a leader that lasted for two blocks the votes for these were lost, and in
+// our round nobody casts any before there is a block of ours. The active replica has begun it on what it had, which the
+// network does not come back to, or is gone with the leader: then a standby that is woken later does not begin, and the whole
+// round is lost. Where the active replica is at work all the same the spare's blocks are refused, and others stand by.
+func (h *hub) wakeSpare(r *replica, e *ring.Entry) {
+	if h.lead == nil || h.lead.spare.done {
+		return
+	}
+	now := time.Now()
+	if now.Sub(h.lead.began) > gapFor || h.mode() != director.Votes || !h.begins(now) {
+		return
+	}
+	newest := h.lead.spare.newest
+	if newest == 0 || e.Block.Num() < newest+heeded || h.votes.newest() > newest {
+		return
+	}
+	if next := h.ring.Ancestor(e, newest+heeded); next == nil || next.Has(r.number) || h.dir.Next(h.candidates(), now) != r.id {
+		return
+	}
+	if before := h.ring.Ancestor(e, newest+heeded-1); before == nil || h.supply(&r.peer, before) != supplyDone {
+		return
+	}
+	h.lead.spare.done = true
+	h.replayVotes(h.sources[r.id])
+}
+
+// begins reports whether our round begins: its first slot is being built, or was the slot before. While the active replica
+// is not there one that is about to begin counts as well.
+func (h *hub) begins(now time.Time) bool {
+	slot, ahead := h.clock.SlotAt(now), wire.Slot(1)
+	if !h.fit(h.dir.Active()) {
+		ahead += wire.Slot(gapFor / h.cfg.SlotLength)
+	}
+	for s := max(slot, 1) - 1; s <= slot+ahead; s++ {
+		if s%director.RoundSlots == 0 && h.sched.Ours(s) && !h.sched.Ours(s-1) {
+			return true
+		}
+	}
+	return false
+}
+
+// newest returns the highest block that a vote of others is kept of.
+func (v *votes) newest() (num uint32) {
+	for i := range v.recent {
+		if k := &v.recent[i]; k.frame != nil {
+			num = max(num, k.vote.block.Num())
+		}
+	}
+	return num
+}

@@ -1,0 +1,62 @@
+package relay_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/director"
+)
+
+// Nobody leads while our predecessor's last two blocks are made, and our round begins: the active replica has
+// begun it on an old block, or has died together with the leader. The votes for what was missed are lost, those from
+// before count for a standby only until it has got that, and nobody casts any before there is a block of ours. One
+// is woken in time: nothing is lost, where it was the whole round.
+func TestGapBeforeOurRound(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		dead     bool          // the active replica dies with the leader
+		gap, end time.Duration // how long nobody leads, and how long before the time of our first slot that ends
+	}{
+		{false, 1000, 450},
+		{false, 1200, 450},
+		{false, 1200, 300},
+		{false, 1500, 300},
+		{false, 1500, 100},
+		{true, 900, 600},
+		{true, 1200, 300},
+		{true, 1500, 100},
+		{true, 2000, 600},
+	} {
+		t.Run(fmt.Sprintf("dead=%v, %d to %d ms before", tc.dead, tc.gap+tc.end, tc.end), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 0}, {0, 1}}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				began := time.Now()
+				for i := range 2 {
+					old, next := f.members[i%2], f.members[(i+1)%2]
+					f.awaitSlot(0, (tc.gap+tc.end)*time.Millisecond)
+					victim := f.speaker()
+					old.kill()
+					if tc.dead {
+						victim.Kill()
+					}
+					f.appoint(next, tc.gap*time.Millisecond)
+					time.Sleep(8 * time.Second) // fake time
+					old.start()
+					if tc.dead {
+						f.startReplica(victim)
+					}
+					rounds(1)
+				}
+				if got := f.net.Report(); got.SlotsOurs < 24 || got.Missed != 0 || got.Double != 0 || got.Unlinked != 0 {
+					f.dump(began, 150)
+					t.Errorf("report=%+v, want nothing missed", brief(got))
+				}
+			})
+		})
+	}
+}
