@@ -88,13 +88,14 @@ func (n *Node) onVote(p *peer, v wire.Vote) {
 		n.closePeer(p, false, "invalid vote")
 		return
 	}
+	if v.Block.Num() <= n.db.root.Num() {
+		return // not heard at all, nor does it end a pause (vote_processor.hpp:213-215)
+	}
 	e := n.db.byID[v.Block]
 	if e == nil {
-		if v.Block.Num() > n.db.root.Num() {
-			n.early[v.Block] = append(n.early[v.Block], earlyVote{p, v, time.Now()})
-			if p.earlyVote++; p.earlyVote > earlyVotes {
-				n.closePeer(p, false, "too many votes for unknown blocks")
-			}
+		n.early[v.Block] = append(n.early[v.Block], earlyVote{p, v, time.Now()})
+		if p.earlyVote++; p.earlyVote > earlyVotes {
+			n.closePeer(p, false, "too many votes for unknown blocks")
 		}
 		return
 	}
@@ -144,6 +145,7 @@ func (n *Node) count(from *peer, e *entry, i int, v wire.Vote) {
 // than the timeout. Votes of the node's own producer and of others count apart.
 type voteClock struct {
 	own, other voteTimes
+	active     bool // a block has been applied since the start: votes before it are not counted (producer_plugin.cpp:441-445, 493-535)
 }
 
 // voteTolerance is for how long after a vote a block counts as one from before it
@@ -166,6 +168,9 @@ func (t *voteTimes) missing(before time.Time) bool {
 }
 
 func (c *voteClock) vote(now time.Time, own bool) {
+	if !c.active {
+		return
+	}
 	t := &c.other
 	if own {
 		t = &c.own
@@ -176,6 +181,7 @@ func (c *voteClock) vote(now time.Time, own bool) {
 // block counts a block that was signed here, or applied: one that only has come does not count yet
 // (controller.cpp:3490-3499, 3794-3799).
 func (c *voteClock) block(clock Clock, slot wire.Slot) {
+	c.active = true
 	at, tolerance := clock.TimeOf(slot), clock.Scale(voteTolerance)
 	if now := time.Now(); now.Before(at) {
 		at = now

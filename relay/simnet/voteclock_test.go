@@ -13,7 +13,7 @@ import (
 func TestPauseBeginsASecondLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock := NewClock(0, time.Now())
-		var c voteClock
+		c := voteClock{active: true}
 		c.vote(time.Now(), false)
 		c.vote(time.Now(), true)
 		begin := time.Now()
@@ -45,6 +45,7 @@ func TestKnownVoteEndsNoPause(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	n.votes.active = true
 	cast := func(i int) time.Time {
 		n.votes.other.vote = time.Time{}
 		n.count(nil, n.db.root, i, wire.Vote{Block: n.db.root.ID, Strong: true, Key: chain.finalizers[i].key})
@@ -52,5 +53,41 @@ func TestKnownVoteEndsNoPause(t *testing.T) {
 	}
 	if cast(0).IsZero() || !cast(0).IsZero() || cast(1).IsZero() {
 		t.Error("want a vote to count once, and each new one")
+	}
+}
+
+// A vote for the last irreversible block is not heard (vote_processor.hpp:213-215), nor does the producer
+// plugin count any before a block has been applied: a process that has just begun is not paused, and is a
+// pause's length later unless others vote then (producer_plugin.cpp:441-445, 493-535).
+func TestVotesThatDoNotCount(t *testing.T) {
+	name, err := wire.ParseName("bpa")
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, err := NewChain(Rules{Producers: []wire.Name{name}, NoSignatures: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := NewNode(NodeConfig{Name: "nodeos-a", Chain: chain})
+	if err != nil {
+		t.Fatal(err)
+	}
+	vote := func(id wire.ID) bool {
+		n.votes.other.vote = time.Time{}
+		n.onVote(nil, wire.Vote{Block: id, Strong: true, Key: chain.finalizers[0].key, Sig: chain.finalizers[0].sign(id, true)})
+		return !n.votes.other.vote.IsZero()
+	}
+	for _, active := range []bool{false, true} {
+		b, err := chain.seal(draft{parent: n.db.best.Block, slot: n.db.best.Slot + 1, producer: name, claim: n.db.best.Claim})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := n.db.add(b); err != nil {
+			t.Fatal(err)
+		}
+		n.votes.active = active
+		if vote(n.db.root.ID) || vote(b.ID) != active {
+			t.Errorf("a vote counts, or does not; block applied: %v", active)
+		}
 	}
 }
