@@ -61,9 +61,9 @@ type peer struct {
 
 // span is a range of blocks being served.
 type span struct {
-	next, end uint32
-	active    bool
-	catchUp   bool // asked for by a request, not a sync_request
+	start, next, end uint32
+	active           bool
+	catchUp          bool // asked for by a request, not a sync_request
 }
 
 // current reports whether the peer gets what is broadcast
@@ -182,6 +182,7 @@ func (n *Node) drop(p *peer, err error) {
 	if err != nil {
 		n.log.Debug("connection ended", "peer", p.name(), "error", err)
 	}
+	n.lowerSyncTarget()
 	if n.sync.source == p {
 		n.reassign(p)
 	}

@@ -31,7 +31,7 @@ func (n *Node) onRequest(p *peer, m wire.Request) {
 			n.closePeer(p, false, "request for blocks by id")
 			return
 		}
-		n.serveRange(p, m.ReqBlocks.IDs[0].Num(), n.head.Num(), true)
+		n.serveUpTo(p, m.ReqBlocks.IDs[0].Num(), n.head.Num())
 	case wire.ModeNone:
 		if m.ReqTrx.Mode == wire.ModeNone {
 			p.syncing = false
@@ -56,8 +56,24 @@ func (n *Node) serveBranch(p *peer, from wire.ID) {
 	}
 	if num == 0 {
 		num = p.root
+		if p.serving.active {
+			num = min(num, p.serving.next-1)
+		}
 	}
-	n.serveRange(p, num+1, n.head.Num(), true)
+	n.serveUpTo(p, num+1, n.head.Num())
+}
+
+// serveUpTo serves what a request asked for. While another range is being served it takes the place
+// of that one, and what was left of it is not sent, unless all of it is in there (net_plugin.cpp:1534-1554).
+func (n *Node) serveUpTo(p *peer, start, end uint32) {
+	if s := &p.serving; s.active {
+		end = max(end, s.end)
+		if s.start <= start && s.end >= end {
+			return
+		}
+	}
+	p.serving = span{start: start, next: start, end: end, active: start <= end, catchUp: true}
+	n.serve(p)
 }
 
 // onSyncRequest serves a range; a second request only moves its end
@@ -69,20 +85,13 @@ func (n *Node) onSyncRequest(p *peer, m wire.SyncRequest) {
 		return
 	}
 	if p.blocks {
-		n.serveRange(p, m.Start, m.End, false)
-	}
-}
-
-func (n *Node) serveRange(p *peer, start, end uint32, back bool) {
-	if p.serving.active {
-		if back {
-			p.serving.next = min(p.serving.next, start)
+		if s := &p.serving; s.active {
+			s.end = max(s.end, m.End)
+		} else {
+			*s = span{start: m.Start, next: m.Start, end: m.End, active: true}
 		}
-		p.serving.end = max(p.serving.end, end)
-	} else {
-		p.serving = span{next: start, end: end, active: true, catchUp: back}
+		n.serve(p)
 	}
-	n.serve(p)
 }
 
 // serve queues the next blocks of the range a peer has asked for: those of the best branch

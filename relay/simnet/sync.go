@@ -36,6 +36,17 @@ func (n *Node) resetSyncRoot() {
 	}
 }
 
+// lowerSyncTarget is what the end of a connection does: what that peer alone had told of does
+// not count any more (net_plugin.cpp:1929-1940).
+func (n *Node) lowerSyncTarget() {
+	n.sync.target = 0
+	for _, p := range n.peers {
+		if p.blocks && p.current() {
+			n.sync.target = max(n.sync.target, p.root)
+		}
+	}
+}
+
 // onNotice is how a peer tells what it has (net_plugin.cpp:3530-3590).
 func (n *Node) onNotice(p *peer, m wire.Notice) {
 	p.connected = true
@@ -81,6 +92,7 @@ func (n *Node) verifyCatchup(p *peer, num uint32, id wire.ID) {
 		}
 	}
 	if n.sync.state == libCatchup || num < n.db.root.Num() {
+		n.sendHandshake(p)
 		return
 	}
 	n.sync.state = headCatchup
