@@ -56,12 +56,13 @@ const (
 	Frozen                       // it was stopped as by SIGSTOP
 	Thawed                       // it goes on
 	Voted                        // a finalizer of this node votes for the block
+	Failed                       // a block that this node was to produce came to nothing
 )
 
 var eventNames = [...]string{
 	"round", "received", "duplicate", "unlinkable", "invalid", "ignored", "applied", "switched", "produced",
 	"paused", "resumed", "connected", "refused", "go_away", "silent", "sync stalled", "started", "killed",
-	"frozen", "thawed", "voted",
+	"frozen", "thawed", "voted", "failed",
 }
 
 // String is the kind in a word.

@@ -27,6 +27,7 @@ type producing struct {
 	timer    *time.Timer
 	paused   string // why the pending block is not ours although the slot is
 	round    wire.Slot
+	failed   bool // the block that was to be produced is not there
 }
 
 // busy reports whether blocks that come in are not applied (PP:922-932).
@@ -165,8 +166,19 @@ func (n *Node) pause(reason string) {
 
 // wake is the production timer.
 func (n *Node) wake() {
-	if n.prod.mode == producingNow {
+	pr := &n.prod
+	if pr.mode == producingNow {
 		n.produce()
+	}
+	if pr.failed {
+		// it waits for the time of the next slot, and applies nothing meanwhile (producer_plugin.cpp:2983-2992)
+		pr.failed, pr.mode = false, waiting
+		base := time.Now()
+		if t := n.chain.Clock.TimeOf(n.head.Slot); t.After(base) {
+			base = t
+		}
+		pr.timer.Reset(time.Until(n.chain.Clock.TimeOf(n.chain.Clock.SlotAt(base) + 1)))
+		return
 	}
 	n.startBlock()
 }
@@ -216,10 +228,17 @@ func (n *Node) bestClaim(parent *entry) (Claim, []byte) {
 	return parent.Claim, nil
 }
 
-// commit makes an own block the head and broadcasts it.
+// commit makes an own block the head and broadcasts it. One that is there already, since a sibling
+// has built the same, byte for byte, as on an idle chain, is given up
+// (controller.cpp:3496, fork_database.cpp:289-291).
 func (n *Node) commit(b *Block) {
 	e, added, err := n.db.add(b)
-	if err != nil || added == addUnlinkable { // a known one is a sibling's, byte for byte: on an idle chain
+	if added == addKnown {
+		n.prod.failed = true
+		n.tell(Event{Kind: Failed, Block: b, Detail: "duplicate block added"})
+		return
+	}
+	if err != nil || added == addUnlinkable {
 		n.log.Error("own block does not link", "block", b, "error", err)
 		return
 	}
