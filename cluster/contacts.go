@@ -1,6 +1,9 @@
 package cluster
 
 import (
+	"bytes"
+	"fmt"
+	"io"
 	"slices"
 	"sync"
 	"time"
@@ -39,8 +42,8 @@ func newMeter(t *raft.NetworkTransport, logs raft.LogStore, beside func(f func()
 	return &meter{inbox: newInbox(t, logs, beside), contacts: make(map[raft.ServerID]contact)}
 }
 
-// The pause before entries are sent again to a member that answers, and what it grows to.
-const firstAgain, lastAgain = 20 * time.Millisecond, 500 * time.Millisecond
+// The pause before entries are sent again to a member that answers, and what it grows to; and what it grows to for a snapshot, of which each try makes files.
+const firstAgain, lastAgain, lastSnapshotAgain = 20 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second
 
 // AppendEntries sends entries or, without any, a heartbeat. Entries that do not get there, or are not written there, are sent again here, for as long as
 // this member leads and the other is a member. Raft would wait before it tries again, twice as long each time, up to ten seconds (hashicorp/raft
@@ -61,6 +64,21 @@ func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *
 			m.note(id, time.Now(), time.Since(start), req, resp)
 		}
 		if err == nil && !unwritten(req, resp) || isHeartbeat(req) || !m.again(raft.Server{ID: id, Address: target}, req.Term, start, pause) {
+			return err
+		}
+	}
+}
+
+// InstallSnapshot sends a snapshot. One that does not get there, or has no space there, is sent again here, as entries are: the pauses of raft are the same.
+func (m *meter) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	whole, err := io.ReadAll(data)
+	if err != nil {
+		return fmt.Errorf("read the snapshot: %w", err)
+	}
+	for pause := firstAgain; ; pause = min(2*pause, lastSnapshotAgain) {
+		start := time.Now()
+		err := m.inbox.InstallSnapshot(id, target, req, resp, bytes.NewReader(whole))
+		if err == nil && (resp.Success || resp.Term > req.Term) || !m.again(raft.Server{ID: id, Address: target}, req.Term, start, pause) {
 			return err
 		}
 	}
