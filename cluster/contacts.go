@@ -52,9 +52,10 @@ const firstAgain, lastAgain, lastSnapshotAgain = 20 * time.Millisecond, 500 * ti
 //
 // A call goes out only if this member leads still when it has been put together. Raft does that beside its main loop, from the log as it is read entry by
 // entry, and the main loop may cut that meanwhile for a successor and write other entries (hashicorp/raft v1.8.0, setupAppendEntries): half of one log and half
-// of another. It is no leader any more before it does so.
+// of another. It is no leader any more before it does so. Nor does a heartbeat go out then: raft ends them with its main loop's leadership, which waits for the
+// later term to be written, for as long as the disk is full or hangs; who still hears the leader elects nobody.
 func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	if !isHeartbeat(req) && !m.leads(req.Term) {
+	if !m.leads(req.Term) {
 		return ErrLostLeadership
 	}
 	for pause := firstAgain; ; pause = min(2*pause, lastAgain) {

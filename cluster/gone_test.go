@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -128,5 +129,30 @@ func TestCandidateIsNotBound(t *testing.T) {
 		if got := followers[1].group.State().Mark.Height(); got <= last.Height() {
 			t.Errorf("mark at %d, want more than %d", got, last.Height())
 		}
+	})
+}
+
+// A leader that is asked for a vote in a later term while its disk is full leads no more, and does not keep the others from following another one.
+func TestFormerLeaderWithAFullDiskIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		w.agreed(l.mustAdvance())
+		followers := w.followers(l)
+		w.net.CutBoth(followers[0].name, followers[1].name)
+		l.faults.Fail(syscall.ENOSPC)
+		followers[0].group.LeaderGone(l.name) // and only the leader hears of its term
+		w.until("it stands", time.Second, func() bool { return followers[0].group.Status().Role == "candidate" })
+		time.Sleep(2 * time.Second) // fake time: what it asked the other one comes never
+		w.net.HealBoth(followers[0].name, followers[1].name)
+		took := w.until("a successor", 30*time.Second, func() bool {
+			return !followers[0].group.Status().LeadingSince.IsZero() || !followers[1].group.Status().LeadingSince.IsZero()
+		})
+		if limit := 5 * time.Second; took > limit {
+			t.Errorf("a successor after %s, want within %s", took, limit)
+		}
+		l.faults.Fail(nil)
+		w.agreed(w.leader().mustAdvance())
 	})
 }
