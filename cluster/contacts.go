@@ -23,8 +23,9 @@ type contact struct {
 	answered time.Time
 	// later is when it last answered that its term is later than ours.
 	later time.Time
-	// rtt is the round trip of heartbeats, smoothed; 0 when none was measured.
-	rtt time.Duration
+	// rtt is the round trip of heartbeats: the shortest of the first ones, smoothed from then on; 0 when none was measured.
+	rtt   time.Duration
+	beats int // how many were measured, up to firstBeats
 	// match is the last index known to be in its log as it is in ours.
 	match uint64
 }
@@ -127,7 +128,7 @@ func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *r
 	if req.Term > m.term { // what was known under an earlier leadership no longer holds, distances do
 		m.term = req.Term
 		for id, c := range m.contacts {
-			m.contacts[id] = contact{rtt: c.rtt}
+			m.contacts[id] = contact{rtt: c.rtt, beats: c.beats}
 		}
 	}
 	if req.Term < m.term {
@@ -143,13 +144,19 @@ func (m *meter) note(id raft.ServerID, now time.Time, took time.Duration, req *r
 	switch heartbeat := isHeartbeat(req); {
 	case !heartbeat && resp.Success:
 		c.match = max(c.match, req.PrevLogEntry+uint64(len(req.Entries)))
-	case heartbeat && c.rtt == 0:
-		c.rtt = took
+	case heartbeat && c.beats < firstBeats:
+		if c.beats++; c.rtt == 0 || took < c.rtt {
+			c.rtt = took
+		}
 	case heartbeat: // one that was under way while a process stood still tells nothing of the distance
 		c.rtt += (min(took, 2*c.rtt) - c.rtt) / 8
 	}
 	m.contacts[id] = c
 }
+
+// firstBeats is the number of heartbeats after which a distance is believed. The first one waits for a connection, and for the member to write the term; one whose line is
+// just cut waits for that. A leadership may end with it, and whoever led takes his timeouts from what he has measured, until he leads again.
+const firstBeats = 8
 
 // of returns what is known of a member in the given term.
 func (m *meter) of(id raft.ServerID, term uint64) contact {
@@ -162,12 +169,14 @@ func (m *meter) of(id raft.ServerID, term uint64) contact {
 	return c
 }
 
-// maxRTT returns the longest round trip measured to one of the servers.
+// maxRTT returns the longest round trip to one of the servers, of those that are known.
 func (m *meter) maxRTT(servers []raft.Server) (rtt time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, s := range servers {
-		rtt = max(rtt, m.contacts[s.ID].rtt)
+		if c := m.contacts[s.ID]; c.beats == firstBeats {
+			rtt = max(rtt, c.rtt)
+		}
 	}
 	return rtt
 }

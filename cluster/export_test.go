@@ -58,13 +58,13 @@ func (c *Config) SnapshotEvery(entries, keep uint64, look time.Duration) {
 // Snapshot makes this member take a snapshot now.
 func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
 
-// RoundTrips is what a leader takes the distance of a member for after heartbeats that took so long.
+// RoundTrips is what a leader takes the distance of a member for, where timeouts depend on it, after heartbeats that took so long.
 func RoundTrips(took ...time.Duration) time.Duration {
 	m := &meter{contacts: make(map[raft.ServerID]contact)}
 	for _, d := range took {
 		m.note("member", time.Now(), d, &raft.AppendEntriesRequest{}, &raft.AppendEntriesResponse{Success: true})
 	}
-	return m.contacts["member"].rtt
+	return m.maxRTT([]raft.Server{{ID: "member"}})
 }
 
 // Forgotten says whether a log that was at a place has lost something, now that it is at another: log term, index, term each.
