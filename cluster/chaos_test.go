@@ -86,6 +86,7 @@ type chaos struct {
 	mu    sync.Mutex
 	acked []fsm.State
 	last  fsm.State // the highest confirmed
+	notes []string  // faults, in order; of TestMinority
 }
 
 func schedule(t *testing.T, seed uint64) *chaos {
@@ -115,8 +116,7 @@ func schedule(t *testing.T, seed uint64) *chaos {
 	}
 	c.net.HealAll()
 	for _, m := range c.members {
-		m.faults.Slow(0)
-		m.faults.Fail(nil)
+		m.well()
 		if !m.alive() {
 			c.again(m)
 		}
@@ -192,14 +192,17 @@ func (c *chaos) fault(m *member) {
 		c.net.SetDelay(m.name, other.name, time.Duration(c.rand.IntN(60))*time.Millisecond)
 	case 8:
 		kind = "disk-stall"
-		m.faults.Slow(time.Duration(c.rand.IntN(1500)) * time.Millisecond)
+		delay := time.Duration(c.rand.IntN(1500)) * time.Millisecond
+		m.faults.Slow(delay)
+		m.shots.slow(delay)
 	case 9:
 		kind = "disk-well"
-		m.faults.Slow(0)
-		m.faults.Fail(nil)
+		m.well()
 	case 10:
 		kind = "disk-error"
-		m.faults.Fail([]error{syscall.EIO, syscall.ENOSPC}[c.rand.IntN(2)])
+		err := []error{syscall.EIO, syscall.ENOSPC}[c.rand.IntN(2)]
+		m.faults.Fail(err)
+		m.shots.fail(err)
 	case 11:
 		if m.alive() {
 			kind = "step-down"

@@ -62,6 +62,7 @@ type member struct {
 	name   string
 	medium *storage.Medium
 	faults *storage.Faults
+	shots  *snapshotFaults
 	port   int
 
 	// Of the present life:
@@ -111,6 +112,8 @@ func (m *member) wipe() {
 	m.medium = storage.NewMemory()
 	m.faults = &storage.Faults{Backend: m.medium.Backend}
 	m.medium.Backend = m.faults
+	m.shots = &snapshotFaults{SnapshotStore: m.medium.Snapshots}
+	m.medium.Snapshots = m.shots.of()
 }
 
 func (w *world) startAll() {
@@ -225,6 +228,8 @@ func (m *member) quit() error {
 func (m *member) end() {
 	m.faults = m.faults.Kill()
 	m.medium.Backend = m.faults
+	m.shots.end()
+	m.medium.Snapshots = m.shots.of()
 }
 
 // kill ends the member's life such that the others see nothing but silence or a reset.

@@ -1,13 +1,10 @@
 package cluster_test
 
 import (
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/hashicorp/raft"
 
 	"github.com/thinrelay/thinrelay/cluster"
 )
@@ -41,14 +38,12 @@ func TestSnapshotForAMemberThatIsBack(t *testing.T) {
 					}
 				}
 				advance(20)
-				var full atomic.Bool
-				full.Store(true)
-				behind.medium.Snapshots = fullSnapshots{behind.medium.Snapshots, &full}
+				behind.shots.fail(syscall.ENOSPC)
 				behind.start()
 				advance(4) // the leader turns to its snapshot
 				away(behind)
 				advance(44) // some seconds into a pause of ten that raft would make
-				full.Store(false)
+				behind.shots.fail(nil)
 				w.net.Rejoin(behind.name)
 				if !behind.alive() {
 					behind.start()
@@ -64,17 +59,4 @@ func TestSnapshotForAMemberThatIsBack(t *testing.T) {
 			})
 		})
 	}
-}
-
-// fullSnapshots has no space for a snapshot while it is full.
-type fullSnapshots struct {
-	raft.SnapshotStore
-	full *atomic.Bool
-}
-
-func (s fullSnapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
-	if s.full.Load() {
-		return nil, syscall.ENOSPC
-	}
-	return s.SnapshotStore.Create(version, index, term, c, at, t)
 }
