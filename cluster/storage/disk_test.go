@@ -189,6 +189,31 @@ func TestSnapshotGap(t *testing.T) {
 	}
 }
 
+// A snapshot that cannot be read any more, and whose log it has replaced, is not gone back behind: the one before it has an earlier mark.
+func TestNewestSnapshotIsDamaged(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpenDisk(t, dir)
+	if err := s.Logs().StoreLogs(entries(1, 1, 2, 3)); err != nil {
+		t.Fatal(err)
+	}
+	takeSnapshot(t, s, 2, 1)
+	takeSnapshot(t, s, 9, 2) // a leader's
+	s.Close()
+	files, err := filepath.Glob(filepath.Join(dir, "snapshots", "2-9-*", "state.bin"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("snapshots: %v, %v", files, err)
+	}
+	if err := os.WriteFile(files[0], []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = openDisk(dir, "eu-1"); !errors.Is(err, storage.ErrGap) {
+		t.Errorf("got %v, want %v", err, storage.ErrGap)
+	}
+	if err == nil {
+		s.Close()
+	}
+}
+
 // What the log holds below a snapshot that it does not lead to is not read any more: not when the snapshot is there, not while the disk has no room to
 // delete it, and not after a restart. There is no further snapshot before it is deleted.
 func TestSnapshotClearsTheLog(t *testing.T) {

@@ -104,7 +104,7 @@ func (s *Store) foundAnew(snapshot uint64) error {
 	return nil
 }
 
-// check looks for what would make raft panic when it starts: entries that neither the newest readable snapshot nor
+// check looks for what would make raft panic when it starts, or go back: entries that neither the newest readable snapshot nor
 // the log has. It returns that snapshot, the zero one when there is none.
 func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 	snapshots, err := m.Snapshots.List()
@@ -134,6 +134,13 @@ func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 	}
 	if len(snapshots) > 0 && newest.Index == 0 && first == 0 {
 		return newest, fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
+	}
+	last, err := m.Backend.LastIndex()
+	if err != nil {
+		return newest, fmt.Errorf("read last index: %w", err)
+	}
+	if len(snapshots) > 0 && max(last, newest.Index) < snapshots[0].Index { // raft would go on from the one before it
+		return newest, fmt.Errorf("the snapshot up to %d cannot be read, log up to %d: %w", snapshots[0].Index, last, ErrGap)
 	}
 	return newest, nil
 }
