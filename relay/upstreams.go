@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay/ring"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -385,12 +386,12 @@ func (h *hub) supplyDecided(p *peer) {
 }
 
 // lastDecided returns the highest block of ours that may be sent: the mark's,
-// or a child of it that the gate has granted, while its source has the right to follow.
+// or a child of it that the gate has granted, while that right stands.
 func (h *hub) lastDecided() *ring.Entry {
 	mark := h.gate.State().Mark
 	last := h.ring.Get(wire.ID(mark.Last))
 	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
-		if e.Decided && e.Block.Previous == wire.ID(mark.Last) && e.From(wire.ID(mark.Source)) {
+		if e.Decided && h.gate.Sent(fsm.BlockID(e.Block.ID)) {
 			last = e
 			return false
 		}

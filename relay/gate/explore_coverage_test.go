@@ -15,6 +15,7 @@ type coverage struct {
 	oldEmit   int     // a deposed leader used its right after its successor's mark was agreed
 	sameHeight,
 	resend,
+	resolved, resolvedSame,
 	foreign, // a move at the height of a foreign mark was refused by the gate
 	stale, term, lower, foreignEntry, used int // entries refused
 }
@@ -63,6 +64,8 @@ func (c *coverage) add(o *coverage) {
 		{&c.oldEmit, &o.oldEmit},
 		{&c.sameHeight, &o.sameHeight},
 		{&c.resend, &o.resend},
+		{&c.resolved, &o.resolved},
+		{&c.resolvedSame, &o.resolvedSame},
 		{&c.foreign, &o.foreign},
 		{&c.stale, &o.stale},
 		{&c.term, &o.term},
@@ -81,6 +84,8 @@ func (c *coverage) reached() map[string]int {
 		"a deposed leader writes beside its successor":                  c.oldWrote,
 		"a deposed leader uses its right after its successor's mark":    c.oldEmit,
 		"the source is switched at one height":                          c.sameHeight,
+		"an inherited right is given to another source":                 c.resolved,
+		"an inherited right is given to the source that had it":         c.resolvedSame,
 		"a decided block is sent again":                                 c.resend,
 		"a successor is refused a move at the height of a foreign mark": c.foreign,
 		"an entry is refused as stale":                                  c.stale,

@@ -109,6 +109,7 @@ func (e *engine) asks(w *world, r uint8, y yield) {
 	if w.lead[r] == 0 {
 		return
 	}
+	e.resolve(w, r, y)
 	for _, p := range e.parent {
 		if p != last {
 			e.offersOn(w, r, p, y)
@@ -119,6 +120,43 @@ func (e *engine) asks(w *world, r uint8, y yield) {
 					e.offersOn(w, r, c, y)
 				}
 			}
+		}
+	}
+}
+
+// resolve: the leader gives the right that it inherited to a replica. What makes that legitimate is time, and it is here: the
+// network has shown nothing above the mark; whoever led before has ended that, and lets nothing go any more; and what it, or
+// anybody, has let go above the mark reached the network before, or never does, but for what is sent again after this.
+func (e *engine) resolve(w *world, r uint8, y yield) {
+	if w.solve >= e.resolves {
+		return
+	}
+	above := e.u.blocks[e.info[w.gates[r]].last].height // index of the heights above the mark in out and sent
+	n := *w
+	n.solve++
+	for o := range uint8(relays) {
+		if o != r && w.lead[o] != 0 && !e.hasty {
+			return
+		}
+		for h := above; h < maxHeight && !e.hasty; h++ {
+			n.out[o][h] = 0
+		}
+	}
+	for _, b := range e.parent {
+		if e.u.blocks[b].height > above {
+			return
+		}
+	}
+	for _, m := range [...]uint8{makerA, makerB} {
+		if a := e.solved(w.gates[r], m); a.ok {
+			n := n
+			n.gates[r] = a.gate
+			if e.trans[a.trans].To == e.trans[a.trans].From {
+				e.seen.resolvedSame++
+			} else {
+				e.seen.resolved++
+			}
+			e.propose(&n, r, a.trans+1, act{actResolve, r, 0, m}, y)
 		}
 	}
 }
@@ -181,10 +219,20 @@ func (e *engine) supply(w *world, r, b uint8) {
 	}
 }
 
-// resend: a leader sends again what is decided: the mark's block and its ancestors.
+// resend: a leader sends again what is decided: the mark's block and its ancestors, and before these a child of the
+// mark that it has granted while that right stands.
 func (e *engine) resend(w *world, r uint8, y yield) {
 	last := e.info[w.gates[r]].last
-	if last == 0 || e.onNet(w, last) {
+	if last == 0 {
+		return
+	}
+	for m := makerA; m < makers && e.u.blocks[last].height < e.heights; m++ {
+		if b, known := e.u.children[[2]uint8{last, m}]; known && e.gates[w.gates[r]].Sent(e.u.blocks[b].id) {
+			last = b
+			break
+		}
+	}
+	if e.onNet(w, last) {
 		return
 	}
 	n := *w
@@ -197,7 +245,7 @@ func (e *engine) resend(w *world, r uint8, y yield) {
 
 // propose hands a proposal towards raft: it may get there now, later, or never.
 func (e *engine) propose(w *world, r uint8, t uint16, a act, y yield) {
-	if p := &e.trans[t-1]; p.To.Height() == p.From.Height() {
+	if p := &e.trans[t-1]; p.To.Height() == p.From.Height() && !p.Unresolved {
 		if w.flips++; w.flips > e.switches {
 			return
 		}

@@ -17,6 +17,7 @@ type bounds struct {
 	crashes   uint8
 	pauses    uint8 // hand-overs that fail: the same leadership begins anew
 	switches  uint8 // proposals to move the mark at its own height
+	resolves  uint8 // proposals to give an inherited right to somebody: see engine.resolves
 	logs      uint8 // states that relays can lag behind
 	badSlots  bool  // replica B builds blocks with the slot of their parent
 	twoBlocks bool  // replica A builds a second child of each parent
@@ -25,6 +26,7 @@ type bounds struct {
 	noBarrier bool  // a leader begins with whatever it has applied: wrong
 	noParents bool  // a block is sent without those of its ancestors that the network lacks: wrong
 	lateLands bool  // a proposal may reach raft after the leadership it belongs to ended
+	hasty     bool  // a right is resolved whatever others may have used it for, or may yet: wrong
 }
 
 // act is one step: its kind, the relay, and two arguments.
@@ -49,6 +51,7 @@ const (
 	actOffer
 	actMove
 	actResend
+	actResolve
 )
 
 // yield takes a world that follows, the step that led there, and what is wrong with it, if anything.
@@ -111,6 +114,9 @@ func (e *engine) agree(w *world, t uint16) (wrong string, room bool) {
 	if next.Mark.Height() < now.Mark.Height() {
 		wrong = fmt.Sprintf("S3: the mark fell from %s to %s", e.u.mark(now.Mark), e.u.mark(next.Mark))
 	}
+	if w.chief != 0 && e.stuck(w.gates[w.chief-1], t, next) {
+		wrong += fmt.Sprintf("stuck: %s takes its proposal for under way, and it was applied", relayName(w.chief-1))
+	}
 	if w.logs >= maxLog || w.logs > e.logs {
 		return "", false
 	}
@@ -123,6 +129,12 @@ func (e *engine) agree(w *world, t uint16) (wrong string, room bool) {
 	w.log[w.logs] = e.state(next)
 	w.logs++
 	return wrong, true
+}
+
+// stuck reports whether a gate does not notice that its proposal t was applied, with the state
+// that is agreed on since: it would wait for ever.
+func (e *engine) stuck(g uint32, t uint16, next fsm.State) bool {
+	return e.info[g].asked == t && e.gates[g].Outstanding() && e.gates[e.call(g, callApplied, e.state(next))].Outstanding()
 }
 
 // restore checks, with the real shell, that a snapshot of next replaces now, and that one of now does not replace a higher next.

@@ -24,6 +24,8 @@ var explorations = []exploration{
 	{"two children", bounds{heights: 2, terms: 2, others: 1, logs: 3, switches: 1, pauses: 1, twoBlocks: true, heardAll: true}},
 	{"back and forth", bounds{heights: 1, terms: 2, logs: 4, switches: 3, pauses: 2, lateLands: true}},
 	{"bad slots", bounds{heights: 2, terms: 2, others: 1, logs: 3, switches: 1, badSlots: true}},
+	{"unresolved", bounds{heights: 2, terms: 3, logs: 3, resolves: 2}},
+	{"unresolved, late proposal", bounds{heights: 1, terms: 2, others: 1, logs: 3, switches: 1, pauses: 1, resolves: 2, lateLands: true}},
 }
 
 // wide are made when THINRELAY_EXPLORE is "large": some minutes and 2 GB.
@@ -34,6 +36,8 @@ var wide = []exploration{
 	{"takeover, forks", bounds{heights: 3, terms: 2, others: 2, logs: 3, switches: 2, crashes: 1}},
 	{"late proposal, three heights", bounds{heights: 3, terms: 2, others: 1, logs: 3, switches: 1, pauses: 1, lateLands: true}},
 	{"late proposal, twice", bounds{heights: 2, terms: 2, others: 1, logs: 3, switches: 2, pauses: 2, crashes: 1, lateLands: true}},
+	{"unresolved, late, three leaders", bounds{heights: 1, terms: 3, others: 1, logs: 3, switches: 2, pauses: 2, crashes: 1, resolves: 2, lateLands: true}},
+	{"unresolved, three times", bounds{heights: 2, terms: 4, others: 1, logs: 3, resolves: 3}},
 	{"replay, three leaders", bounds{heights: 2, terms: 3, others: 1, logs: 5, switches: 1, crashes: 1, replay: true}},
 }
 
@@ -102,6 +106,16 @@ func TestExploreTwoChildren(t *testing.T) {
 	t.Logf("%s, after %d states:\n%s", r.wrong, r.states, r.trace)
 }
 
+// TestExploreHasty shows what S1 rests on where failover.unresolved_after is set: that a leader which resolves has waited until
+// whatever former leaders let go has reached the network or never will, and until they let nothing go any more.
+func TestExploreHasty(t *testing.T) {
+	r := explore(bounds{heights: 1, terms: 2, logs: 3, resolves: 1, hasty: true}, 1_000_000)
+	if !strings.HasPrefix(r.wrong, "S1") {
+		t.Fatalf("got %q after %d states, want S1 broken: is the assumption still needed?", r.wrong, r.states)
+	}
+	t.Logf("%s, after %d states:\n%s", r.wrong, r.states, r.trace)
+}
+
 // small are the explorations that a mutant of the rule is looked for in. What is found in them is in the others too.
 var small = []exploration{
 	{"failed hand-over", bounds{heights: 2, terms: 2, others: 1, logs: 3, switches: 1, pauses: 1}},
@@ -109,6 +123,7 @@ var small = []exploration{
 	{"bad slots", bounds{heights: 2, terms: 1, others: 1, logs: 3, switches: 1, badSlots: true}},
 	{"back and forth", bounds{heights: 1, terms: 2, logs: 4, switches: 3, pauses: 2, lateLands: true}},
 	{"forks", bounds{heights: 2, terms: 2, others: 2, logs: 3, switches: 1}},
+	{"unresolved", bounds{heights: 1, terms: 3, logs: 3, resolves: 2}},
 }
 
 // smallLimit bounds each of them, in states.

@@ -41,6 +41,7 @@ type world struct {
 	crash uint8                    // crashes so far
 	pause uint8                    // failed hand-overs so far
 	flips uint8                    // proposals to move the mark at its own height, so far
+	solve uint8                    // proposals to give an inherited right to somebody, so far
 }
 
 // onNet reports whether the network has the block.
@@ -100,7 +101,8 @@ type engine struct {
 
 // gateInfo is what is often asked about a gate.
 type gateInfo struct {
-	last  uint8 // block index of the mark's block
+	last  uint8  // block index of the mark's block
+	asked uint16 // the transition under way, + 1
 	state fsm.State
 }
 
@@ -138,7 +140,7 @@ func (e *engine) gate(g gate.Gate) uint32 {
 		e.gateAt[g] = n
 		e.gates = append(e.gates, g)
 		s := g.State()
-		e.info = append(e.info, gateInfo{e.u.find(s.Mark.Last), s})
+		e.info = append(e.info, gateInfo{last: e.u.find(s.Mark.Last), state: s})
 	}
 	return n
 }
@@ -186,6 +188,9 @@ func (e *engine) call(g uint32, what uint64, arg uint16) uint32 {
 		c.Follow()
 	}
 	n := e.gate(c)
+	if c.Outstanding() {
+		e.info[n].asked = e.info[g].asked
+	}
 	e.moves[key] = n
 	return n
 }
@@ -203,6 +208,7 @@ func (e *engine) offer(g uint32, n uint8, watched, public bool) answer {
 	a := answer{gate: e.gate(c), action: v.Action, reason: v.Reason}
 	if v.Action == gate.Emit || v.Action == gate.Reserve {
 		a.ok, a.trans = true, e.transition(v.Propose)
+		e.info[a.gate].asked = a.trans + 1
 	}
 	e.offers[key] = a
 	return a
@@ -217,9 +223,25 @@ func (e *engine) move(g uint32, n, maker uint8) answer {
 	b := e.u.blocks[n]
 	c := e.gates[g]
 	t, ok := c.Move(fsm.Mark{Last: b.id, Slot: b.slot, Source: nodeOf(maker)})
-	a := answer{gate: e.gate(c), ok: ok, action: gate.Reserve}
+	return e.moved(key, &c, t, ok)
+}
+
+// solved asks the gate to give the inherited right to the maker.
+func (e *engine) solved(g uint32, maker uint8) answer {
+	key := 1<<63 | uint64(g)<<32 | 1<<16 | uint64(maker)
+	if a, ok := e.offers[key]; ok {
+		return a
+	}
+	c := e.gates[g]
+	t, ok := c.Resolve(nodeOf(maker))
+	return e.moved(key, &c, t, ok)
+}
+
+func (e *engine) moved(key uint64, c *gate.Gate, t fsm.Transition, ok bool) answer {
+	a := answer{gate: e.gate(*c), ok: ok, action: gate.Reserve}
 	if ok {
 		a.trans = e.transition(t)
+		e.info[a.gate].asked = a.trans + 1
 	}
 	e.offers[key] = a
 	return a

@@ -45,10 +45,11 @@ type Gate struct {
 	// is granted: its outcome decides what may follow.
 	proposed    fsm.Transition
 	outstanding bool
-	// used is the child of usedParent that this relay has granted. It outlives
-	// leaderships: what was sent stays sent.
+	// used is the child of usedParent that this relay has granted as usedBy's. It
+	// outlives leaderships: what was sent stays sent.
 	used       fsm.BlockID
 	usedParent fsm.BlockID
+	usedBy     fsm.NodeID
 	// disowned is a mark whose right this relay declared unused in the term
 	// disownedIn, in a leadership that ended before the outcome was known.
 	// Should the same term begin anew, the declaration may still reach the log.
@@ -99,9 +100,12 @@ func (g *Gate) Leading() bool { return g.term != 0 && g.state.Term <= g.term }
 func (g *Gate) Outstanding() bool { return g.outstanding }
 
 // Sent reports whether this relay has granted the block with the given id
-// as the child of the mark, or the mark already names it.
+// under the right that the mark gives, or the mark already names it: such a block
+// may be sent again. One granted under a right that Resolve has taken away since
+// may not.
 func (g *Gate) Sent(id fsm.BlockID) bool {
-	return id == g.state.Mark.Last || (id == g.used && g.usedParent == g.state.Mark.Last)
+	mark := g.state.Mark
+	return id == mark.Last || id == g.used && g.usedParent == mark.Last && g.usedBy == mark.Source
 }
 
 // Inherited reports whether the right to follow the mark was given by an
@@ -149,7 +153,7 @@ func (g *Gate) offerChild(b Block) Verdict {
 	case g.Inherited() && !b.Watched && !again:
 		return refuse(Source)
 	}
-	g.used, g.usedParent = b.ID, mark.Last
+	g.used, g.usedParent, g.usedBy = b.ID, mark.Last, b.Source
 	return g.propose(Emit, fsm.Mark{Last: b.ID, Slot: b.Slot, Source: b.Source}, false)
 }
 
