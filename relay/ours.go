@@ -87,7 +87,7 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 	v := h.ask(e, o)
 	switch v.Action {
 	case gate.Emit:
-		if !e.Decided { // or it was sent by a leadership here that lost its proposal
+		if !e.Decided { // or it was let go by a leadership here that lost its proposal, and goes to who lacks it (resume)
 			h.emit(e, o, at)
 		}
 		h.propose(v.Propose)
@@ -195,15 +195,16 @@ func (h *hub) onNewParent(parent *ring.Entry) {
 }
 
 // offerChildren offers the source's children of a block that wait in the ring, or
-// the one that was sent when that did not come to be the mark: what builds on it
-// cannot go before it is.
+// one that was let go and did not come to be the mark: what builds on it cannot
+// go before it is.
 func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
 	if (source == wire.ID{}) {
 		return
 	}
 	var child *ring.Entry
+	mark := wire.ID(h.gate.State().Mark.Last)
 	h.ring.At(height+1, func(e *ring.Entry) bool {
-		if e.Block.Previous == parent && (!e.Decided || h.sentInVain(e)) && e.From(source) {
+		if e.Block.Previous == parent && (!e.Decided || parent == mark) && e.From(source) {
 			child = e // the ring lists the newest first: keep the oldest
 		}
 		return true
@@ -211,13 +212,6 @@ func (h *hub) offerChildren(parent wire.ID, height uint32, source wire.ID) {
 	if child != nil {
 		h.offerOrigin(child, source)
 	}
-}
-
-// sentInVain reports whether this relay has sent e as the child of the mark, and the
-// mark has not become e.
-func (h *hub) sentInVain(e *ring.Entry) bool {
-	id := fsm.BlockID(e.Block.ID)
-	return id != h.gate.State().Mark.Last && h.gate.Sent(id)
 }
 
 // offerOrigin offers e as the block of one of its origins.

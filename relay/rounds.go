@@ -271,9 +271,10 @@ func (h *hub) watchUnresolved(now time.Time) {
 	if h.cfg.UnresolvedAfter == 0 || now.Sub(h.round.stuck) < h.cfg.UnresolvedAfter || active.IsZero() || !h.shown() {
 		return
 	}
-	if t, ok := h.gate.Resolve(fsm.NodeID(active)); ok {
+	source := h.goesOn(wire.ID(mark.Last), active)
+	if t, ok := h.gate.Resolve(fsm.NodeID(source)); ok {
 		h.record(Record{
-			Kind: Unresolved, Block: wire.Block{ID: wire.ID(mark.Last)}, Source: active, Name: h.sourceName(active),
+			Kind: Unresolved, Block: wire.Block{ID: wire.ID(mark.Last)}, Source: source, Name: h.sourceName(source),
 			Text: "unresolved_after has passed and the network shows nothing higher: going on with this replica",
 		})
 		h.propose(t)
@@ -284,16 +285,40 @@ func (h *hub) watchUnresolved(now time.Time) {
 // above it, and the replica that may follow it cannot.
 func (h *hub) unresolved(now time.Time) bool {
 	mark := h.gate.State().Mark
-	tip := h.ring.Tip()
 	switch {
-	case !h.gate.Inherited(), mark == fsm.Mark{}, now.Sub(h.lead.began) <= leadGrace:
+	case !h.gate.Inherited(), h.gate.Outstanding(), mark == fsm.Mark{}, now.Sub(h.lead.began) <= leadGrace:
 		return false
-	case tip != nil && tip.Block.Num() > mark.Height():
+	case h.surpassed(mark.Height()):
 		return false
 	case h.dir.Active() != wire.ID(mark.Source):
 		return true
 	}
 	return h.waiting(wire.ID(mark.Source), wire.Slot(mark.Slot)+1) // its block is here, and not watched
+}
+
+// surpassed reports whether the network has a block above the height. One of ours that is
+// public here, because a former leader let it go, may have got to nobody.
+func (h *hub) surpassed(height uint32) bool {
+	tip := h.ring.Tip()
+	found := tip != nil && tip.Network && tip.Block.Num() > height
+	h.ring.At(height+1, func(e *ring.Entry) bool {
+		found = found || e.Network && e.Public
+		return !found
+	})
+	return found
+}
+
+// goesOn returns who is to follow the mark's block: the active replica, but where it builds on
+// another one's child of that, which a former leader let go, the one that made this.
+func (h *hub) goesOn(last, active wire.ID) wire.ID {
+	e := h.ring.Tip()
+	if e != nil {
+		e = h.ring.Ancestor(e, last.Num()+1)
+	}
+	if e == nil || e.Block.Previous != last || len(e.Origins) == 0 || e.From(active) {
+		return active
+	}
+	return e.Origins[0].ID
 }
 
 // shown reports whether an upstream is connected whose head is known: it would

@@ -158,3 +158,85 @@ func TestNothingIsSentUnderARightThatIsGone(t *testing.T) {
 		})
 	}
 }
+
+// The relay let blocks go that got to nobody, other leaders gave the right to another replica each time, and
+// the relay leads again: that one's block goes. If that one is gone, so does the block that was let go, after a
+// while: replicas have it, and build on it.
+func TestLeadsAgainAfterSomebodyResolved(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rights string // who had the right, and whose block was let go, one after the other
+		last   byte   // who has it now
+		gone   bool   // and is not there any more
+		want   byte   // whose block goes
+	}{
+		"to a replica that goes on":       {"a", 'b', false, 'b'},
+		"to a replica that is gone":       {"a", 'b', true, 'a'},
+		"to another one and back to it":   {"ab", 'a', false, 'a'},
+		"to one that comes to be unheard": {"ab", 'c', true, 'a'},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var cut atomic.Bool
+				s := newStage(t, director.Passive, func(c *relay.Config) {
+					c.UnresolvedAfter, c.Prefer = 5*time.Second, []string{"nodeos-c"} // who leads takes it, until the mark is known
+					dial := c.Upstream.Dial
+					c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+						if cut.Load() {
+							return nil, net.ErrClosed
+						}
+						return dial(ctx, addr)
+					}
+				})
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				replicas, blocks := map[byte]*player{}, map[byte]script{}
+				for i, r := range []byte("abc") {
+					replicas[r] = s.dial("nodeos-"+string(r), base.id, base.id)
+					blocks[r] = child(base.id, s.slot+1, "bpa", byte(i)+1, 0)
+				}
+				settle()
+				up.write(base.frame)
+				settle()
+				cut.Store(true)
+				s.stopLead()
+				<-s.led
+				right := func(r byte) {
+					s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(replicas[r].id)})
+					s.node.Applied(s.group.state)
+				}
+				for i := range tc.rights {
+					r := tc.rights[i]
+					right(r)
+					release := s.group.hold()
+					s.lead()
+					settle()
+					replicas[r].write(blocks[r].frame)
+					settle()
+					if n := s.count(relay.Forwarded); n != i+1 {
+						t.Fatalf("%d blocks let go, want %d", n, i+1)
+					}
+					s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot)}) // what was proposed comes too late
+					s.stopLead()
+					release()
+					<-s.led
+				}
+				right(tc.last)
+				if tc.gone {
+					replicas[tc.last].close()
+				}
+				cut.Store(false)
+				s.lead()
+				up = s.accept(base.id, base.id)
+				settle()
+				if !tc.gone {
+					replicas[tc.last].write(blocks[tc.last].frame)
+				}
+				time.Sleep(8 * time.Second) // fake time
+				if got := up.got(); len(got) != 1 || got[0] != blocks[tc.want].id {
+					t.Errorf("%d blocks went, want one, that of nodeos-%c", len(got), tc.want)
+				}
+			})
+		})
+	}
+}

@@ -38,6 +38,9 @@ func (e *engine) ofRelay(w *world, r uint8, y yield) {
 		e.done(&n, act{actStop, r, 0, 0}, "", y)
 		e.resend(w, r, y)
 	}
+	if m := e.halted(w, r); m != 0 {
+		e.done(new(*w), act{actHalt, r, 0, m}, "stuck: nothing goes until there is another leader", y)
+	}
 	e.asks(w, r, y)
 }
 
@@ -159,6 +162,31 @@ func (e *engine) resolve(w *world, r uint8, y yield) {
 			e.propose(&n, r, a.trans+1, act{actResolve, r, 0, m}, y)
 		}
 	}
+}
+
+// halted returns a replica, if there is one, of which nothing can go for as long as this leader leads, were that replica the only
+// one that is left and nobody else produced: not its child of the mark, nor does the leader move the mark to it, resolve for it,
+// or have a block to send again under the right that stands. A term that is led a second time may have to wait for the next:
+// what was declared unused in it stays given up.
+func (e *engine) halted(w *world, r uint8) uint8 {
+	i := &e.info[w.gates[r]]
+	g := &e.gates[w.gates[r]]
+	if e.resolves == 0 || e.pauses > 0 || i.last == 0 || e.u.blocks[i.last].height >= e.heights ||
+		w.chief != r+1 || w.lead[r] != w.term || w.pos[r] != w.logs-1 || w.queue[0] != 0 || w.hand[r] != 0 || g.Outstanding() {
+		return 0
+	}
+	var halted uint8
+	for m := makerA; m <= makerB; m++ {
+		b := e.u.child(i.last, m)
+		switch {
+		case g.Sent(e.u.blocks[b].id):
+			return 0
+		case g.State().Mark.Source == nodeOf(m) && e.offer(w.gates[r], b, true, true).ok:
+		case !e.move(w.gates[r], i.last, m).ok && !e.solved(w.gates[r], m).ok:
+			halted = m
+		}
+	}
+	return halted
 }
 
 // inherits reports whether the right that a relay sees was given by another leadership than the relay's.

@@ -172,6 +172,8 @@ func (e *engine) tell(w *world, a act) string {
 		return fmt.Sprintf("%s proposes (%s, %s)%s", who, e.u.blocks[a.a].name, [...]string{makerA: "A", makerB: "B"}[a.b&0xf], late)
 	case actResolve:
 		return fmt.Sprintf("%s resolves, for %s%s", who, [...]string{makerA: "A", makerB: "B"}[a.b&0xf], late)
+	case actHalt:
+		return fmt.Sprintf("%s can let nothing of %s go", who, [...]string{makerA: "A", makerB: "B"}[a.b])
 	case actResend:
 		return fmt.Sprintf("%s sends %s again", who, e.u.blocks[a.a].name)
 	}

@@ -52,6 +52,7 @@ const (
 	actMove
 	actResend
 	actResolve
+	actHalt
 )
 
 // yield takes a world that follows, the step that led there, and what is wrong with it, if anything.

@@ -72,7 +72,7 @@ func (g *Gate) Lead(term uint64) {
 
 // Follow closes the gate: the leadership is over.
 func (g *Gate) Follow() {
-	if g.outstanding && g.proposed.Unused {
+	if g.outstanding && g.proposed.Unused && g.proposed.To != g.proposed.From {
 		g.disowned, g.disownedIn = g.proposed.From, g.proposed.Term
 	}
 	g.term = 0
@@ -83,8 +83,9 @@ func (g *Gate) Follow() {
 // the order in which they were applied; some may be left out.
 func (g *Gate) Applied(s fsm.State) {
 	g.state = s
-	// Resolve may leave the mark as it is: then the term alone tells that it was applied.
-	if g.outstanding && (g.proposed.From != s.Mark || g.proposed.Unresolved && s.Term == g.proposed.Term) {
+	// Resolve may leave the mark as it is: then the term alone tells that it was applied. Of one that moves it the
+	// term tells nothing: an earlier one of that term may have left the mark as it is.
+	if g.outstanding && (g.proposed.From != s.Mark || g.proposed.To == s.Mark && s.Term == g.proposed.Term) {
 		g.outstanding = false
 	}
 }
@@ -104,8 +105,13 @@ func (g *Gate) Outstanding() bool { return g.outstanding }
 // may be sent again. One granted under a right that Resolve has taken away since
 // may not.
 func (g *Gate) Sent(id fsm.BlockID) bool {
-	mark := g.state.Mark
-	return id == mark.Last || id == g.used && g.usedParent == mark.Last && g.usedBy == mark.Source
+	return id == g.state.Mark.Last || id == g.used && g.spent()
+}
+
+// spent reports whether this relay has used the right that the mark gives. One that it used on the
+// same block for another source is gone: only Resolve takes a right away that was used.
+func (g *Gate) spent() bool {
+	return g.usedParent == g.state.Mark.Last && g.usedBy == g.state.Mark.Source
 }
 
 // Inherited reports whether the right to follow the mark was given by an
@@ -142,9 +148,9 @@ func (g *Gate) Offer(b Block, parent Parent) Verdict {
 // offerChild judges a child of the mark: clause (a) of the emit rule.
 func (g *Gate) offerChild(b Block) Verdict {
 	mark := g.state.Mark
-	again := b.ID == g.used // sent before, by a leadership that lost its proposal
+	again := g.spent() && b.ID == g.used // sent before, by a leadership that lost its proposal
 	switch {
-	case g.usedParent == mark.Last && !again:
+	case g.spent() && !again:
 		return refuse(Height)
 	case b.Source != mark.Source, g.disownedIn == g.term && g.disowned == mark:
 		return refuse(Source)
@@ -183,7 +189,7 @@ func (g *Gate) Move(to fsm.Mark) (fsm.Transition, bool) {
 		return fsm.Transition{}, false
 	case sameHeight && g.Inherited():
 		return fsm.Transition{}, false
-	case sameHeight && g.usedParent == mark.Last:
+	case sameHeight && g.spent():
 		return fsm.Transition{}, false
 	case sameHeight && g.disownedIn == g.term && g.disowned.Height() == mark.Height():
 		return fsm.Transition{}, false // or the mark could come back to the one disowned
@@ -197,7 +203,7 @@ func (g *Gate) Move(to fsm.Mark) (fsm.Transition, bool) {
 // is for the caller to know: see fsm.Transition.Unresolved.
 func (g *Gate) Resolve(source fsm.NodeID) (fsm.Transition, bool) {
 	mark := g.state.Mark
-	if !g.Leading() || g.outstanding || !g.Inherited() || g.usedParent == mark.Last {
+	if !g.Leading() || g.outstanding || !g.Inherited() || g.spent() {
 		return fsm.Transition{}, false
 	}
 	to := mark

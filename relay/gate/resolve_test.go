@@ -37,3 +37,59 @@ func TestResolve(t *testing.T) {
 		})
 	}
 }
+
+// What a relay has let go holds it to nothing once Resolve, by another leader, has given the right
+// to somebody else: it could let no block of that one go, nor give the right to anybody.
+func TestResolvedMeanwhile(t *testing.T) {
+	g := leading(given)
+	x := childOf(given.Mark.Last, 1, nodeA)
+	if v := g.Offer(x, gate.Parent{}); v.Action != gate.Emit {
+		t.Fatalf("got action %d, want the block to be let", v.Action)
+	}
+	g.Follow()
+	s := given
+	s.Mark.Source, s.Term = nodeB, 6
+	g.Applied(s)
+	g.Lead(7)
+	if g.Sent(x.ID) {
+		t.Error("the block of the right that is gone may be sent again")
+	}
+	c := *g
+	if v := c.Offer(childOf(s.Mark.Last, 2, nodeB), gate.Parent{}); v.Action != gate.Emit {
+		t.Errorf("the child of who has the right: got action %d, reason %s, want it to be let", v.Action, v.Reason)
+	}
+	move, ok := g.Resolve(nodeA)
+	if !ok {
+		t.Fatal("the right cannot be given anew")
+	}
+	if s, err := s.Apply(move, 7); err != nil {
+		t.Fatal(err)
+	} else {
+		g.Applied(s)
+	}
+	if v := g.Offer(x, gate.Parent{}); v.Action != gate.Emit {
+		t.Errorf("the right is back: got action %d, reason %s, want the block that was let to be let again", v.Action, v.Reason)
+	}
+}
+
+// A proposal that leaves the right where it is gives nothing up, when the leadership ends before its
+// outcome is known and begins anew in the same term.
+func TestResolveForTheSameSourceOverAFailedHandOver(t *testing.T) {
+	g := leading(inherited)
+	move, ok := g.Resolve(nodeA)
+	if !ok {
+		t.Fatal("the right is inherited, and cannot be given anew")
+	}
+	g.Follow()
+	s, err := inherited.Apply(move, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Applied(s)
+	g.Lead(5)
+	x := childOf(inherited.Mark.Last, 1, nodeA)
+	x.Watched = false
+	if v := g.Offer(x, gate.Parent{}); v.Action != gate.Emit {
+		t.Errorf("got action %d, reason %s, want the block to be let", v.Action, v.Reason)
+	}
+}
