@@ -17,6 +17,10 @@ import (
 // was sent beside it stands, but no more may follow.
 var ErrProposal = errors.New("the group did not take the mark")
 
+// ErrStoodStill is returned by Lead when this process has stood still for so long that
+// another leader may have gone by unresolved_after.
+var ErrStoodStill = errors.New("this relay has stood still for too long to know that it leads")
+
 // leadership is one term of leading, as the hub sees it.
 type leadership struct {
 	term     uint64

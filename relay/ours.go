@@ -84,6 +84,7 @@ func (h *hub) otherChild(e *ring.Entry, source wire.ID) bool {
 
 // offer puts a block of ours before the gate and does what it says.
 func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
+	h.endOverslept(time.Now())
 	v := h.ask(e, o)
 	switch v.Action {
 	case gate.Emit:

@@ -51,6 +51,7 @@ func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
 
 // onTick does what depends on the clock.
 func (h *hub) onTick(now time.Time) {
+	h.endOverslept(now)
 	h.watchSilence(now)
 	h.resume(now)
 	h.dun(now)
@@ -279,6 +280,17 @@ func (h *hub) watchUnresolved(now time.Time) {
 		})
 		h.propose(t)
 	}
+}
+
+// endOverslept ends a leadership in which this process has stood still for half of UnresolvedAfter: stopped, or its
+// host. Nobody may have told it yet that another one leads, which may have given the right to follow the mark to somebody
+// else, on the assumption that this one lets nothing go any more. Only there does S1 rest on time, so only there time ends a leadership.
+func (h *hub) endOverslept(now time.Time) {
+	if h.lead == nil || h.cfg.UnresolvedAfter == 0 || h.ticked.IsZero() || now.Sub(h.ticked) < h.cfg.UnresolvedAfter/2 {
+		return
+	}
+	h.gate.Follow()
+	h.lead.fail(ErrStoodStill)
 }
 
 // unresolved reports whether the mark is inherited, nothing of the network is

@@ -1,0 +1,81 @@
+package relay_test
+
+import (
+	"errors"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/thinrelay/thinrelay/fsm"
+	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
+
+// stillClock holds up whoever asks it the time, once: the process is stopped.
+type stillClock struct {
+	relay.SystemClock
+	still *atomic.Int64
+}
+
+func (c stillClock) SlotAt(t time.Time) wire.Slot {
+	time.Sleep(time.Duration(c.still.Swap(0))) // fake time
+	return c.SystemClock.SlotAt(t)
+}
+
+// A leader's process is stopped, and a block of its replica waits for it when it goes on. Where
+// another leader may have gone by unresolved_after meanwhile, that block stays; elsewhere it goes, late: no
+// other block can.
+func TestLeaderThatStoodStillIsOneNoMore(t *testing.T) {
+	for name, tc := range map[string]struct {
+		after, still time.Duration
+		goes         bool
+	}{
+		"for longer than unresolved_after": {5 * time.Second, 7 * time.Second, false},
+		"for a moment":                     {5 * time.Second, 2 * time.Second, true},
+		"without unresolved_after":         {0, 7 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var still atomic.Int64
+				s := newStage(t, director.Passive, func(c *relay.Config) {
+					c.UnresolvedAfter, c.Clock = tc.after, stillClock{still: &still}
+				})
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				a := s.dial("nodeos-a", base.id, base.id)
+				settle()
+				up.write(base.frame)
+				settle()
+				s.stopLead()
+				<-s.led
+				s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(a.id)})
+				s.lead()
+				up = s.accept(base.id, base.id)
+				settle()
+				still.Store(int64(tc.still))
+				settle()
+				one := child(base.id, s.slot+1, "bpa", 1, 0)
+				a.write(one.frame)
+				time.Sleep(tc.still + time.Second) // fake time
+				if up.has(one.id) != tc.goes {
+					t.Errorf("the block went: %v, want %v", !tc.goes, tc.goes)
+				}
+				if tc.goes {
+					return
+				}
+				select {
+				case err := <-s.led:
+					if !errors.Is(err, relay.ErrStoodStill) {
+						t.Errorf("leadership ended by %v, want %v", err, relay.ErrStoodStill)
+					}
+					s.lead()
+				default:
+					t.Error("it still leads")
+				}
+			})
+		})
+	}
+}
