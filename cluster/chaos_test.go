@@ -85,8 +85,9 @@ type chaos struct {
 
 	mu    sync.Mutex
 	acked []fsm.State
-	last  fsm.State // the highest confirmed
-	notes []string  // faults, in order; of TestMinority
+	last  fsm.State     // the highest confirmed
+	notes []string      // faults, in order; of TestMinority
+	turn  chan struct{} // who starts members, or looks at them: a channel, since in fake time nobody may wait for a mutex
 }
 
 func schedule(t *testing.T, seed uint64) *chaos {

@@ -41,6 +41,7 @@ func minority(t *testing.T, seed uint64) {
 	}
 	c.startAll()
 	c.leader()
+	c.turn = make(chan struct{}, 1)
 	var bad atomic.Pointer[member]
 	over, watched := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -51,7 +52,9 @@ func minority(t *testing.T, seed uint64) {
 		m := c.any()
 		bad.Store(m)
 		for range 6 {
+			c.turn <- struct{}{}
 			c.faultOf(m)
+			<-c.turn
 			time.Sleep(time.Duration(c.rand.IntN(2500)) * time.Millisecond) // fake time
 		}
 		c.net.HealAll()
@@ -75,6 +78,7 @@ func (c *chaos) watch(over <-chan struct{}, bad *atomic.Pointer[member]) {
 			return
 		case <-time.After(50 * time.Millisecond): // fake time
 		}
+		c.turn <- struct{}{}
 		furthest := uint32(0)
 		for _, m := range c.members {
 			if m != bad.Load() && !m.alive() {
@@ -82,6 +86,7 @@ func (c *chaos) watch(over <-chan struct{}, bad *atomic.Pointer[member]) {
 			}
 			furthest = max(furthest, m.group.State().Mark.Height())
 		}
+		<-c.turn
 		if took := time.Since(since); furthest > last {
 			last, since = furthest, time.Now()
 			if took > limit {
