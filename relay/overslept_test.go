@@ -1,7 +1,9 @@
 package relay_test
 
 import (
+	"context"
 	"errors"
+	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -78,4 +80,51 @@ func TestLeaderThatStoodStillIsOneNoMore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A leader's process is stopped when a block that it let go has got to nobody, and when it goes on an upstream
+// is there. Another leader may have gone by unresolved_after meanwhile: the block is not sent again.
+func TestLeaderThatStoodStillSendsNothingAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var still atomic.Int64
+		var cut atomic.Bool
+		s := newStage(t, director.Passive, func(c *relay.Config) {
+			c.UnresolvedAfter, c.Clock = 5*time.Second, stillClock{still: &still}
+			dial := c.Upstream.Dial
+			c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+				if cut.Load() {
+					return nil, net.ErrClosed
+				}
+				return dial(ctx, addr)
+			}
+		})
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		a := s.dial("nodeos-a", base.id, base.id)
+		settle()
+		up.write(base.frame)
+		settle()
+		cut.Store(true)
+		s.stopLead()
+		<-s.led
+		s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(a.id)})
+		defer s.group.hold()()
+		s.lead()
+		settle()
+		one := child(base.id, s.slot+1, "bpa", 1, 0)
+		a.write(one.frame)
+		settle()
+		if n := s.count(relay.Forwarded); n != 1 {
+			t.Fatalf("%d blocks let go, want 1", n)
+		}
+		still.Store(int64(7 * time.Second))
+		settle()
+		cut.Store(false)
+		up = s.accept(base.id, base.id)
+		time.Sleep(8 * time.Second) // fake time
+		if up.has(one.id) {
+			t.Error("the block was sent again")
+		}
+	})
 }

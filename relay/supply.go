@@ -3,6 +3,7 @@ package relay
 import (
 	"time"
 
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay/conn"
 	"github.com/thinrelay/thinrelay/relay/quarantine"
 	"github.com/thinrelay/thinrelay/relay/ring"
@@ -139,4 +140,36 @@ func (h *hub) had(p *peer, e *ring.Entry) {
 // resumable reports whether a peer that was behind has room again.
 func (p *peer) resumable() bool {
 	return p.behind && p.conn.Stats().QueuedFrames == 0
+}
+
+// supplyDecided gives an upstream whatever the group has decided and it lacks:
+// what makes blocks late, not lost, when a leader dies. One that does not lead any more
+// does not know what is decided.
+func (h *hub) supplyDecided(p *peer) {
+	if h.endOverslept(time.Now()); !h.gate.Leading() {
+		return
+	}
+	for _, u := range h.upSet {
+		if &u.peer != p {
+			continue
+		}
+		if e := h.lastDecided(); e != nil {
+			h.supplyUp(u, e)
+		}
+	}
+}
+
+// lastDecided returns the highest block of ours that may be sent: the mark's,
+// or a child of it that the gate has granted, while that right stands.
+func (h *hub) lastDecided() *ring.Entry {
+	mark := h.gate.State().Mark
+	last := h.ring.Get(wire.ID(mark.Last))
+	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
+		if e.Decided && h.gate.Sent(fsm.BlockID(e.Block.ID)) {
+			last = e
+			return false
+		}
+		return true
+	})
+	return last
 }

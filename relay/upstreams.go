@@ -352,3 +352,21 @@ func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
 	a := h.ring.Ancestor(e, u.final.Num())
 	return a != nil && a.Block.ID != u.final
 }
+
+// sendable reports whether every block of the list may go to the upstream, and
+// the first links to something that it has: the rule behind promise S2. What one
+// upstream alone has told does not go to another: that would take it for ours.
+func (h *hub) sendable(u *upPeer, list []*ring.Entry) bool {
+	for i, e := range list {
+		if !e.Network && !e.Decided || !h.credible(e) {
+			return false
+		}
+		if i == 0 {
+			parent := h.ring.Parent(e)
+			if (parent == nil || !parent.Has(u.number)) && e.Block.Previous != u.rootID {
+				return false
+			}
+		}
+	}
+	return true
+}
