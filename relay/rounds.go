@@ -231,13 +231,21 @@ func (h *hub) grace() time.Duration {
 	return leadGrace
 }
 
-// readySource returns a live replica other than except whose child of the mark
-// has come already: it can go on at once. Zero when there is none.
+// readySource returns a live replica other than except whose child of the mark, or of the
+// network's head that the mark was not moved to, has come already: it can go on at once. Zero when there is none.
 func (h *hub) readySource(except wire.ID) wire.ID {
 	mark := h.gate.State().Mark
-	var ready wire.ID
-	h.ring.At(mark.Height()+1, func(e *ring.Entry) bool {
-		if e.Block.Previous != wire.ID(mark.Last) || e.Decided {
+	ready := h.readyOn(wire.ID(mark.Last), except)
+	if head := h.believable(h.head()); ready.IsZero() && head != nil && head.Network && head.Block.Num() > mark.Height() {
+		ready = h.readyOn(head.Block.ID, except)
+	}
+	return ready
+}
+
+// readyOn is readySource for the children of one block.
+func (h *hub) readyOn(parent, except wire.ID) (ready wire.ID) {
+	h.ring.At(parent.Num()+1, func(e *ring.Entry) bool {
+		if e.Block.Previous != parent || e.Decided {
 			return true
 		}
 		for _, o := range e.Origins {
