@@ -27,9 +27,10 @@ type spare struct {
 // makes irreversible what they are for. In a gap without a leader that lasted for two blocks the votes for these were lost, and in
 // our round nobody casts any before there is a block of ours. The active replica has begun it on what it had, which the
 // network does not come back to, or is gone with the leader: then a standby that is woken later does not begin, and the whole
-// round is lost. Where the active replica is at work all the same the spare's blocks are refused, and others stand by.
+// round is lost. Where the active replica is at work all the same the spare's blocks are refused, and others stand by: so not for
+// a block of ours, for which there will be votes.
 func (h *hub) wakeSpare(r *replica, e *ring.Entry) {
-	if h.lead == nil || h.lead.spare.done {
+	if h.lead == nil || h.lead.spare.done || h.sched.IsOurs(e.Block.Producer) {
 		return
 	}
 	now := time.Now()

@@ -60,3 +60,30 @@ func TestGapBeforeOurRound(t *testing.T) {
 		})
 	}
 }
+
+// The leader is killed before our round, another one leads soon, and the active replica is at work: no other one is
+// woken beside it, though the votes for the last block before ours are lost. It would sign a branch of its own, and
+// be of no use when the active one dies in that round.
+func TestNoSpareBesideTheActiveReplica(t *testing.T) {
+	t.Parallel()
+	for _, before := range []time.Duration{1100, 1000, 900} {
+		t.Run(fmt.Sprintf("%d ms before", before), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 0}}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				first := f.awaitSlot(0, before*time.Millisecond)
+				f.members[0].kill()
+				f.appoint(f.members[1], 200*time.Millisecond)
+				time.Sleep(time.Until((first + 3).Time().Add(300 * time.Millisecond))) // fake time
+				f.speaker().Kill()
+				rounds(1)
+				if got := f.net.Report(); got.SignedExtra != 0 {
+					t.Errorf("%d blocks signed by a standby, want none", got.SignedExtra)
+				}
+				f.clean(12, 1)
+			})
+		})
+	}
+}
