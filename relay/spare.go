@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/director"
@@ -41,7 +42,7 @@ func (h *hub) wakeSpare(r *replica, e *ring.Entry) {
 	if newest == 0 || e.Block.Num() < newest+heeded || h.votes.newest() > newest {
 		return
 	}
-	if next := h.ring.Ancestor(e, newest+heeded); next == nil || next.Has(r.number) || h.dir.Next(h.candidates(), now) != r.id {
+	if next := h.ring.Ancestor(e, newest+heeded); next == nil || next.Has(r.number) || h.dir.Next(h.atHand(), now) != r.id {
 		return
 	}
 	if before := h.ring.Ancestor(e, newest+heeded-1); before == nil || h.supply(&r.peer, before) != supplyDone {
@@ -49,6 +50,14 @@ func (h *hub) wakeSpare(r *replica, e *ring.Entry) {
 	}
 	h.lead.spare.done = true
 	h.replayVotes(h.sources[r.id])
+}
+
+// atHand are the candidates that this relay feeds itself: no other one hears of the votes in time.
+func (h *hub) atHand() []director.Replica {
+	return slices.DeleteFunc(h.candidates(), func(r director.Replica) bool {
+		s := h.sources[r.ID]
+		return s.local == nil || s.home != nil
+	})
 }
 
 // begins reports whether our round begins: its first slot is being built, or was the slot before. While the active replica

@@ -87,3 +87,28 @@ func TestNoSpareBesideTheActiveReplica(t *testing.T) {
 		})
 	}
 }
+
+// Each replica is connected to a relay of its own. The leader's host dies with relay and active replica, and of those
+// that are left the next in line is not at the new leader: the one there is woken.
+func TestGapBeforeOurRoundWithAReplicaAtEachRelay(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ gap, end time.Duration }{{900, 600}, {1200, 300}, {1500, 600}, {1500, 100}} {
+		t.Run(fmt.Sprintf("%d to %d ms before", tc.gap+tc.end, tc.end), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{0}, {1}, {2}}, finalizer: []int{1, 2}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, (tc.gap+tc.end)*time.Millisecond)
+				if s := f.speaker(); s != f.replicas[0] {
+					t.Fatalf("%s speaks, want the one at the leader", s.Name())
+				}
+				f.members[0].kill()
+				f.replicas[0].Kill()
+				f.appoint(f.members[2], tc.gap*time.Millisecond)
+				rounds(1)
+				f.clean(12, 1)
+			})
+		})
+	}
+}
