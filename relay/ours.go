@@ -104,7 +104,7 @@ func (h *hub) offer(e *ring.Entry, o ring.Origin, at time.Time) {
 }
 
 // ask is what the gate says of e. A block that is lost is not put before it, nor one that
-// would need the mark moved to its parent but when its source may speak.
+// would need the mark moved to its parent but when its source may speak, nor one that is too early yet.
 func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 	mark := h.gate.State().Mark
 	var parent gate.Parent
@@ -117,6 +117,8 @@ func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 			return gate.Verdict{Action: gate.Refuse, Reason: gate.Height}
 		case wire.ID(mark.Last) != e.Block.Previous && !h.maySpeak(o.ID):
 			return gate.Verdict{Action: gate.Refuse, Reason: gate.Source}
+		case h.tooEarly(e, o.ID):
+			return gate.Verdict{Action: gate.Wait, Reason: gate.Pending}
 		}
 	}
 	return h.gate.Offer(gate.Block{

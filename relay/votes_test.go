@@ -107,7 +107,7 @@ func TestOurVotes(t *testing.T) {
 		}
 
 		// A vote for a block that is suppressed goes nowhere.
-		three, twin := savanna(two.id, v.slot+10, "bpa", 1, 0), savanna(two.id, v.slot+10, "bpa", 2, 0)
+		three, twin := savanna(two.id, v.slot+3, "bpa", 1, 0), savanna(two.id, v.slot+3, "bpa", 2, 0)
 		v.a.write(three.frame)
 		v.b.write(twin.frame)
 		settle()
