@@ -143,3 +143,22 @@ func TestPredecessorInTimeIsReserved(t *testing.T) {
 		})
 	}
 }
+
+// The leader is killed before our round, and its successor gets the last block of the producer before us in time, but
+// hears of the active replica, which is far away, when that has begun without the block: it is not taken to have it.
+func TestPredecessorIsLateForAReplicaNotHeardOfYet(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{1}, {2}}, finalizer: []int{1, 2}})
+		defer f.close()
+		f.mem.SetDelay("r2", "r3", 100*time.Millisecond)
+		f.mem.SetDelay("r3", "r2", 100*time.Millisecond)
+		rounds(2)
+		f.net.Oracle.Begin(f.now())
+		f.awaitSlot(0, time.Second)
+		f.members[0].kill()
+		f.appoint(f.members[2], 300*time.Millisecond)
+		rounds(1)
+		f.clean(12, 0)
+	})
+}

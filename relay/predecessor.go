@@ -109,8 +109,11 @@ func (h *hub) builtOn(parent *ring.Entry, replica wire.ID) (built bool) {
 // is taken off for the way back than that took at its best.
 func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
 	p := h.wayOf(h.dir.Active())
-	if p == nil || p.pulse.last.At.IsZero() {
-		return !e.Since.After(then)
+	if p == nil {
+		return false // a new leader has yet to hear where it is
+	}
+	if p.pulse.last.At.IsZero() {
+		return !e.Since.After(then) && !h.round.since.After(then)
 	}
 	return !e.Reached.IsZero() && !e.Reached.Add(-p.pulse.least/2).After(then)
 }
