@@ -294,7 +294,11 @@ func (h *hub) watchUnresolved(now time.Time) {
 // host. Nobody may have told it yet that another one leads, which may have given the right to follow the mark to somebody
 // else, on the assumption that this one lets nothing go any more. Only there does S1 rest on time, so only there time ends a leadership.
 func (h *hub) endOverslept(now time.Time) {
-	if h.lead == nil || h.cfg.UnresolvedAfter == 0 || h.ticked.IsZero() || now.Sub(h.ticked) < h.cfg.UnresolvedAfter/2 {
+	if h.lead == nil || h.cfg.UnresolvedAfter == 0 || h.ticked.IsZero() {
+		return
+	}
+	stood := max(now.Sub(h.ticked), now.Round(0).Sub(h.ticked.Round(0))) // the monotonic clock stands while a host is suspended
+	if stood < h.cfg.UnresolvedAfter/2 {
 		return
 	}
 	h.gate.Follow()
