@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"io"
 	"slices"
 	"sync"
 
@@ -25,6 +26,24 @@ func (c *committed) StoreConfiguration(_ uint64, configuration raft.Configuratio
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.servers = configuration.Servers
+}
+
+// Restore is called by raft with a snapshot. Its configuration is the last committed one from then on: raft passes on no entry that it is in.
+func (c *committed) Restore(r io.ReadCloser) error {
+	if err := c.FSM.Restore(r); err != nil {
+		return err
+	}
+	for {
+		switch from := r.(type) {
+		case *opened:
+			c.StoreConfiguration(from.meta.ConfigurationIndex, from.meta.Configuration)
+			return nil
+		case raft.ReadCloserWrapper: // raft counts what is read
+			r = from.WrappedReadCloser()
+		default:
+			return nil
+		}
+	}
 }
 
 // with says whether the last committed configuration is known, and has the server.

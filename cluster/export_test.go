@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/fsm"
 )
 
 // ReadGreeting and AppendGreeting are readGreeting and appendGreeting.
@@ -84,6 +86,15 @@ func NewInbox(t *raft.NetworkTransport) raft.Transport {
 
 // TakeSnapshot is takeSnapshot.
 func TakeSnapshot(r *raft.Raft, c *raft.RPC) bool { return takeSnapshot(r, c) }
+
+// WithConfigurations is snapshots.
+func WithConfigurations(s raft.SnapshotStore) raft.SnapshotStore { return snapshots{SnapshotStore: s} }
+
+// NewCommitted is committed, and what it knows of a server: that it is in the last committed configuration, and that it is not.
+func NewCommitted(f *fsm.FSM) (c raft.ConfigurationStore, has func(id raft.ServerID) (with, without bool)) {
+	known := &committed{FSM: f}
+	return known, func(id raft.ServerID) (with, without bool) { return known.with(id), known.without(id) }
+}
 
 // Amend is amend.
 func Amend(r *raft.Raft, logs raft.LogStore, c *raft.RPC) { amend(r, logs, c) }

@@ -119,7 +119,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	c.NoLegacyTelemetry = true
 	c.Logger = log
 	var err error
-	n.raft, err = raft.NewRaft(c, n.committed, g.store.Logs(), g.store.Stable(), g.store.Snapshots(), n.meter)
+	n.raft, err = raft.NewRaft(c, n.committed, g.store.Logs(), g.store.Stable(), snapshots{g.store.Snapshots()}, n.meter)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", joinClose(err, n.meter.Close))
 	}

@@ -7,6 +7,24 @@ import (
 	"github.com/hashicorp/raft"
 )
 
+// snapshots is the store's snapshots, with their configurations for who restores them.
+type snapshots struct{ raft.SnapshotStore }
+
+// opened is a snapshot that is read. What it is of comes with it, see committed.Restore.
+type opened struct {
+	io.ReadCloser
+	meta *raft.SnapshotMeta
+}
+
+// Open opens a snapshot.
+func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.SnapshotStore.Open(id)
+	if err != nil {
+		return nil, nil, err
+	}
+	return meta, &opened{r, meta}, nil
+}
+
 // errStaleSnapshot is returned to a leader whose snapshot was overtaken by what the member has applied since it came.
 var errStaleSnapshot = errors.New("this snapshot is older than what was applied")
 
