@@ -16,8 +16,9 @@ const logCacheSize = 512
 type cachedLogs struct {
 	*raft.LogCache
 	last   *lastError
-	below  atomic.Uint64 // entries up to this one are hidden, see replaced
-	newest atomic.Uint64 // the last entry of the newest snapshot
+	below  atomic.Uint64          // entries up to this one are hidden, see replaced
+	newest atomic.Uint64          // the last entry of the newest snapshot
+	due    atomic.Pointer[string] // the snapshot that entries are hidden for, until it is restored; nil: none
 }
 
 // lastError remembers why the guard refused entries.

@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/hashicorp/raft"
 )
@@ -42,7 +43,45 @@ func (c clearing) Close() error {
 	if err := c.SnapshotSink.Close(); err != nil {
 		return err
 	}
-	return c.logs.replaced(c.index, c.term)
+	return c.logs.replaced(c.ID(), c.index, c.term)
+}
+
+// Open opens a snapshot. When one that log entries were hidden for cannot be read, and so cannot be restored, the store fails: raft would go on with the log as it
+// was, to which a leader may append below the snapshot, and apply what is not found there; or, at its start, from the snapshot before. A process that is started
+// again begins with the snapshot, or not at all ([ErrGap]).
+func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	meta, r, err := s.SnapshotStore.Open(id)
+	if due := s.logs.due.Load(); due == nil || *due != id {
+		return meta, r, err
+	}
+	if err != nil {
+		return nil, nil, s.logs.last.fail(fmt.Errorf("open the snapshot that replaced the log: %w", err))
+	}
+	return meta, &dueSnapshot{ReadCloser: r, logs: s.logs}, nil
+}
+
+// dueSnapshot is one that log entries were hidden for, while it is restored.
+type dueSnapshot struct {
+	io.ReadCloser
+	logs *cachedLogs
+	err  error
+}
+
+// Read implements io.Reader.
+func (d *dueSnapshot) Read(b []byte) (int, error) {
+	n, err := d.ReadCloser.Read(b)
+	if d.err = err; err != nil && !errors.Is(err, io.EOF) {
+		d.err = d.logs.last.fail(fmt.Errorf("read the snapshot that replaced the log: %w", err))
+	}
+	return n, d.err
+}
+
+// Close implements io.Closer. Once it was read to its end the snapshot is one like any other.
+func (d *dueSnapshot) Close() error {
+	if errors.Is(d.err, io.EOF) {
+		d.logs.due.Store(nil)
+	}
+	return d.ReadCloser.Close()
 }
 
 // errOlder is why a snapshot is not taken.
@@ -65,7 +104,7 @@ func (c *cachedLogs) latest(index uint64) error {
 
 // replaced is told of a snapshot that there is. It clears the log up to the snapshot's last entry, unless it has that entry; for then all before it
 // are right as well. They are hidden at once, and deleted now or, if the disk is full, before the next snapshot or after the next start.
-func (c *cachedLogs) replaced(index, term uint64) error {
+func (c *cachedLogs) replaced(id string, index, term uint64) error {
 	if err := c.latest(index); err != nil {
 		return err
 	}
@@ -76,7 +115,10 @@ func (c *cachedLogs) replaced(index, term uint64) error {
 	case err != nil && !errors.Is(err, raft.ErrLogNotFound):
 		return fmt.Errorf("read entry %d: %w", index, err)
 	}
-	c.below.Store(max(c.below.Load(), index))
+	if index > c.below.Load() {
+		c.due.Store(&id)
+		c.below.Store(index)
+	}
 	_ = c.clear() // without space it is tried again; by any other error the store has failed
 	return nil
 }

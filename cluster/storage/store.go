@@ -75,7 +75,7 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 	if s.logs, err = newCachedLogs(s.guard); err == nil {
 		var last raft.SnapshotMeta
 		if last, err = check(medium); err == nil {
-			err = s.logs.replaced(last.Index, last.Term) // the last process may not have come to it
+			err = s.logs.replaced(last.ID, last.Index, last.Term) // the last process may not have come to it
 		}
 		if err == nil {
 			s.identity, err = loadIdentity(medium.Identity, node)

@@ -1,0 +1,84 @@
+package storage_test
+
+import (
+	"fmt"
+	"io"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/thinrelay/thinrelay/cluster/storage"
+	"github.com/thinrelay/thinrelay/fsm"
+)
+
+// A leader's snapshot for which the log was hidden, and that cannot be restored, ends the process: raft would take its log for what it was. One for which nothing was
+// hidden is as if it had not come.
+func TestSnapshotThatIsNotRestored(t *testing.T) {
+	for name, tt := range map[string]struct {
+		term                   uint64
+		restore, opens, failed bool
+		reads                  error
+	}{
+		"it does not open":                        {term: 2, failed: true},
+		"it is not read to its end":               {term: 2, opens: true, reads: io.ErrUnexpectedEOF, failed: true},
+		"it does, and is damaged later":           {term: 2, opens: true, restore: true},
+		"it does not open, and nothing is hidden": {term: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := storage.NewMemory()
+			disk := &unreadable{SnapshotStore: m.Snapshots}
+			m.Snapshots = disk
+			s, err := storage.New(m, "eu-1", storage.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			if err := s.Logs().StoreLogs(entries(1, 1, 2, 3, 4, 5)); err != nil {
+				t.Fatal(err)
+			}
+			takeSnapshot(t, s, 5, tt.term)
+			id := fmt.Sprint(tt.term, "-5")
+			if disk.opens, disk.reads = tt.opens, tt.reads; tt.opens {
+				_, r, err := s.Snapshots().Open(id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := fsm.ReadSnapshot(r); (err == nil) != tt.restore {
+					t.Errorf("read it: %v", err)
+				}
+				if err := r.Close(); err != nil {
+					t.Error(err)
+				}
+				disk.opens = false
+			}
+			if _, _, err := s.Snapshots().Open(id); err == nil {
+				t.Error("it opens: the test shows nothing")
+			}
+			if got := isFailed(s); got != tt.failed {
+				t.Errorf("the store has failed: %v, want %v: %v", got, tt.failed, s.Err())
+			}
+		})
+	}
+}
+
+// unreadable is snapshots on a disk that does not open them, or reads half of each.
+type unreadable struct {
+	raft.SnapshotStore
+	opens bool
+	reads error
+}
+
+func (u *unreadable) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	if !u.opens {
+		return nil, nil, io.ErrUnexpectedEOF
+	}
+	meta, r, err := u.SnapshotStore.Open(id)
+	if err == nil && u.reads != nil {
+		r = io.NopCloser(io.MultiReader(io.LimitReader(r, 10), broken{u.reads}))
+	}
+	return meta, r, err
+}
+
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
