@@ -38,6 +38,8 @@ type node struct {
 	mu        sync.Mutex
 	timeouts  Timeouts
 
+	damaged chan struct{} // see snapshots
+
 	kept bool // the round trip is in the stable store; of tune alone
 }
 
@@ -104,7 +106,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          log,
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Logs(), g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}}
+	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Logs(), g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}, damaged: make(chan struct{}, 1)}
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
@@ -119,7 +121,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 	c.NoLegacyTelemetry = true
 	c.Logger = log
 	var err error
-	n.raft, err = raft.NewRaft(c, n.committed, g.store.Logs(), g.store.Stable(), snapshots{g.store.Snapshots()}, n.meter)
+	n.raft, err = raft.NewRaft(c, n.committed, g.store.Logs(), g.store.Stable(), snapshots{g.store.Snapshots(), n.damaged}, n.meter)
 	if err != nil {
 		return nil, fmt.Errorf("start raft: %w", joinClose(err, n.meter.Close))
 	}

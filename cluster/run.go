@@ -90,6 +90,7 @@ func (g *Group) run(ctx context.Context, cancel context.CancelCauseFunc, lead Le
 	background.Go(func() { g.observe(ctx, n) })
 	background.Go(func() { g.tend(ctx, n, &f, cancel) })
 	background.Go(func() { g.succeed(ctx, n) })
+	background.Go(func() { g.renew(ctx, n) })
 	for {
 		changed := g.changed.wait()
 		if term, ok := n.leading(); ok {

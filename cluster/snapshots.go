@@ -1,14 +1,19 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // snapshots is the store's snapshots, with their configurations for who restores them.
-type snapshots struct{ raft.SnapshotStore }
+type snapshots struct {
+	raft.SnapshotStore
+	damaged chan struct{} // gets a value when one cannot be opened
+}
 
 // opened is a snapshot that is read. What it is of comes with it, see committed.Restore.
 type opened struct {
@@ -20,9 +25,36 @@ type opened struct {
 func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.SnapshotStore.Open(id)
 	if err != nil {
+		select {
+		case s.damaged <- struct{}{}:
+		default:
+		}
 		return nil, nil, err
 	}
 	return meta, &opened{r, meta}, nil
+}
+
+// renewPause is the pause after a snapshot was taken in the place of one that cannot be opened.
+const renewPause = time.Second
+
+// renew has a leader take a snapshot when it could not open its last one, for a member that lacks what the log no longer has. Raft looks at no other one
+// (hashicorp/raft v1.8.0, sendLatestSnapshot), and takes the next when the log has grown by a thousand entries: until then that member would get nothing, and the group,
+// with one more away, agree on nothing.
+func (g *Group) renew(ctx context.Context, n *node) {
+	for {
+		select {
+		case <-n.damaged:
+		case <-ctx.Done():
+			return
+		}
+		if _, leading := n.leading(); leading {
+			_, err := g.await(ctx, func() raft.Future { return n.raft.Snapshot() })
+			g.log.Warn("the last snapshot cannot be opened, another one was taken", "error", err)
+		}
+		if !pause(ctx, renewPause) {
+			return
+		}
+	}
 }
 
 // errStaleSnapshot is returned to a leader whose snapshot was overtaken by what the member has applied since it came.
