@@ -90,7 +90,7 @@ func openFiles(dir, node string, logger hclog.Logger) (*Medium, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open log %s (is another relayd using this data_dir?): %w", path, err)
 	}
-	snapshots, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsKept, logger.Named("snapshot"))
+	snapshots, err := openSnapshots(dir, logger.Named("snapshot"))
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshots in %s: %w", dir, err), log.Close())
 	}

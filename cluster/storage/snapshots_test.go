@@ -1,9 +1,15 @@
 package storage_test
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -82,3 +88,50 @@ func (u *unreadable) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) 
 type broken struct{ err error }
 
 func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// What a snapshot leaves that could not be begun, or whose writer was killed, is removed; one that is being written is not.
+func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		temp := func(term, index uint64) string {
+			return filepath.Join(dir, "snapshots", fmt.Sprintf("%d-%d-%d.tmp", term, index, time.Now().UnixMilli()))
+		}
+		left := func() []string {
+			files, err := filepath.Glob(filepath.Join(dir, "snapshots", "*.tmp"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return files
+		}
+		mustOpenDisk(t, dir).Close()
+		if err := os.MkdirAll(temp(1, 3), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s := mustOpenDisk(t, dir)
+		if got := left(); len(got) != 0 {
+			t.Errorf("after a killed process: %v", got)
+		}
+		sink, err := s.Snapshots().Create(1, 4, 1, raft.Configuration{}, 1, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.MkdirAll(filepath.Join(temp(1, 5), "meta.json"), 0o700); err != nil { // where raft is to write a file
+			t.Fatal(err)
+		}
+		if _, err := s.Snapshots().Create(1, 5, 1, raft.Configuration{}, 1, nil); err == nil {
+			t.Fatal("it is begun: the test shows nothing")
+		}
+		if got := left(); len(got) != 1 || got[0] != temp(1, 4) {
+			t.Errorf("after one that could not be begun: %v, want that which is being written", got)
+		}
+		if _, err := io.Copy(sink, bytes.NewReader(fsm.AppendSnapshot(nil, fsm.State{}))); err != nil {
+			t.Error(err)
+		}
+		if err := errors.Join(sink.Close(), s.Close()); err != nil {
+			t.Error(err)
+		}
+		if got := left(); len(got) != 0 {
+			t.Errorf("after it is written: %v", got)
+		}
+	})
+}
