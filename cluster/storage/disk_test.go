@@ -191,26 +191,66 @@ func TestSnapshotGap(t *testing.T) {
 
 // A snapshot that cannot be read any more, and whose log it has replaced, is not gone back behind: the one before it has an earlier mark.
 func TestNewestSnapshotIsDamaged(t *testing.T) {
-	dir := t.TempDir()
-	s := mustOpenDisk(t, dir)
-	if err := s.Logs().StoreLogs(entries(1, 1, 2, 3)); err != nil {
-		t.Fatal(err)
+	for _, file := range []string{"state.bin", "meta.json"} {
+		t.Run(file, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpenDisk(t, dir)
+			if err := s.Logs().StoreLogs(entries(1, 1, 2, 3)); err != nil {
+				t.Fatal(err)
+			}
+			takeSnapshot(t, s, 2, 1)
+			takeSnapshot(t, s, 9, 2) // a leader's
+			s.Close()
+			files, err := filepath.Glob(filepath.Join(dir, "snapshots", "2-9-*", file))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("snapshots: %v, %v", files, err)
+			}
+			if err := os.WriteFile(files[0], []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = openDisk(dir, "eu-1"); !errors.Is(err, storage.ErrGap) {
+				t.Errorf("got %v, want %v", err, storage.ErrGap)
+			}
+			if err == nil {
+				s.Close()
+			}
+		})
 	}
-	takeSnapshot(t, s, 2, 1)
-	takeSnapshot(t, s, 9, 2) // a leader's
-	s.Close()
-	files, err := filepath.Glob(filepath.Join(dir, "snapshots", "2-9-*", "state.bin"))
-	if err != nil || len(files) != 1 {
-		t.Fatalf("snapshots: %v, %v", files, err)
-	}
-	if err := os.WriteFile(files[0], []byte("x"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if s, err = openDisk(dir, "eu-1"); !errors.Is(err, storage.ErrGap) {
-		t.Errorf("got %v, want %v", err, storage.ErrGap)
-	}
-	if err == nil {
-		s.Close()
+}
+
+// Nor is a snapshot passed over below which the log is a former leader's: there was no room to clear it.
+func TestNewestSnapshotIsDamagedOverAFormerLeadersLog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		term uint64 // of the snapshot
+		want error
+	}{"another leader's log": {2, storage.ErrGap}, "its own log": {1, nil}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpenDisk(t, dir)
+			takeSnapshot(t, s, 9, tt.term)
+			s.Close()
+			m, err := storage.OpenDisk(dir, "eu-1", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			log := append(entries(1, 1, 2, 3, 4, 5, 6, 7, 8, 9), entries(2, 10)...)
+			if err := errors.Join(m.Backend.StoreLogs(log), m.Close()); err != nil {
+				t.Fatal(err)
+			}
+			files, err := filepath.Glob(filepath.Join(dir, "snapshots", "*", "meta.json"))
+			if err != nil || len(files) != 1 {
+				t.Fatalf("snapshots: %v, %v", files, err)
+			}
+			if err := os.WriteFile(files[0], []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if s, err = openDisk(dir, "eu-1"); !errors.Is(err, tt.want) {
+				t.Errorf("got %v, want %v", err, tt.want)
+			}
+			if err == nil {
+				s.Close()
+			}
+		})
 	}
 }
 

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -82,4 +83,16 @@ func (f *snapshotFile) end(err error) error {
 		f.of.sweep()
 	}
 	return err
+}
+
+// newest returns the last entry of the newest snapshot, as its directory is called: raft lists none whose description it cannot read.
+func (s *snapshotFiles) newest() (index, term uint64, err error) {
+	entries, err := os.ReadDir(s.dir)
+	for _, e := range entries {
+		var t, i, at uint64
+		if n, _ := fmt.Sscanf(e.Name(), "%d-%d-%d", &t, &i, &at); n == 3 && i > index && !strings.HasSuffix(e.Name(), snapshotTemp) {
+			index, term = i, t
+		}
+	}
+	return index, term, err
 }

@@ -135,12 +135,29 @@ func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 	if len(snapshots) > 0 && newest.Index == 0 && first == 0 {
 		return newest, fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
 	}
-	last, err := m.Backend.LastIndex()
-	if err != nil {
-		return newest, fmt.Errorf("read last index: %w", err)
+	there := newest // the newest that there is
+	if len(snapshots) > 0 {
+		there = *snapshots[0]
 	}
-	if len(snapshots) > 0 && max(last, newest.Index) < snapshots[0].Index { // raft would go on from the one before it
-		return newest, fmt.Errorf("the snapshot up to %d cannot be read, log up to %d: %w", snapshots[0].Index, last, ErrGap)
+	if files, ok := m.Snapshots.(*snapshotFiles); ok {
+		index, term, err := files.newest()
+		if err != nil {
+			return newest, fmt.Errorf("list snapshots: %w", err)
+		}
+		if index > there.Index {
+			there = raft.SnapshotMeta{Index: index, Term: term}
+		}
+	}
+	if there.Index <= newest.Index {
+		return newest, nil
+	}
+	// Raft would go on from the one before it. With the entry in which that ends the log is right up to there; without it the member goes back, or on with what a
+	// former leader wrote, see replaced.
+	var last raft.Log
+	if err := m.Backend.GetLog(there.Index, &last); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
+		return newest, fmt.Errorf("read entry %d: %w", there.Index, err)
+	} else if err != nil || last.Term != there.Term {
+		return newest, fmt.Errorf("the snapshot up to %d cannot be read, and the log does not lead there: %w", there.Index, ErrGap)
 	}
 	return newest, nil
 }
