@@ -71,8 +71,12 @@ func (m *meter) AppendEntries(id raft.ServerID, target raft.ServerAddress, req *
 	}
 }
 
-// InstallSnapshot sends a snapshot. One that does not get there, or has no space there, is sent again here, as entries are: the pauses of raft are the same.
+// InstallSnapshot sends a snapshot. One that does not get there, or has no space there, is sent again here, as entries are: the pauses of raft are the same. Nor does one go
+// out when this member leads no more.
 func (m *meter) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if !m.leads(req.Term) {
+		return ErrLostLeadership
+	}
 	whole, err := io.ReadAll(data)
 	if err != nil {
 		return fmt.Errorf("read the snapshot: %w", err)

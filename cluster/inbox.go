@@ -24,6 +24,7 @@ type inbox struct {
 	beside func(f func()) bool       // runs f while no later term is written; see storage.Store.Beside
 	raft   atomic.Pointer[raft.Raft] // nil until it has started
 	handed atomic.Uint64             // the term that a leader has last asked this member to win
+	held   atomic.Bool               // a snapshot waits for raft to turn to it
 	calls  chan raft.RPC
 	closed chan struct{}
 	close  sync.Once
@@ -70,6 +71,9 @@ func (i *inbox) hand(c raft.RPC) {
 // receive passes on a snapshot, once it is here. Raft reads it in its main loop, from the connection: a leader that stands still in the middle of sending
 // one, or whose line is cut there, would keep this member from voting and from following for as long as the connection lasts. It has less than a hundred bytes; of
 // one that is much longer the rest is read there.
+//
+// One waits at a time. A leader sends its snapshot again while raft waits for the disk, and heartbeats are answered; raft would begin each of them on the disk, one
+// after the other, before it turned to anything else.
 func (i *inbox) receive(c raft.RPC) {
 	var begin bytes.Buffer
 	if _, err := io.CopyN(&begin, c.Reader, maxSnapshot); err != nil && !errors.Is(err, io.EOF) {
@@ -77,10 +81,20 @@ func (i *inbox) receive(c raft.RPC) {
 		return
 	}
 	c.Reader = io.MultiReader(&begin, c.Reader)
-	if !takeSnapshot(i.raft.Load(), &c) {
-		i.hand(c)
+	if takeSnapshot(i.raft.Load(), &c) {
+		return
 	}
+	if !i.held.CompareAndSwap(false, true) {
+		_, err := io.Copy(io.Discard, c.Reader)
+		c.Respond(nil, errors.Join(errHeldSnapshot, err))
+		return
+	}
+	i.hand(c)
+	i.held.Store(false)
 }
+
+// errHeldSnapshot is returned to a leader whose snapshot has come while another one waits.
+var errHeldSnapshot = errors.New("a snapshot that came before waits for the disk")
 
 // SetHeartbeatHandler has heartbeats answered by cb, beside raft's main loop, so that a follower answers while its disk is busy; but only
 // where that changes neither term nor state. Elsewhere cb would write the heartbeat's term while the main loop, a candidate,

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"io"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -93,6 +94,66 @@ func TestHalfASnapshotKeepsNoCall(t *testing.T) {
 		}
 		if got, want := <-restored, "ten."; got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	})
+}
+
+// Who leads no more sends no snapshot: whoever gets one takes its sender for the leader, and elects nobody for a while.
+func TestFormerLeaderSendsNoSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := transports(t)
+		meter, _ := cluster.NewMeter(open("a"), raft.NewInmemStore()) // which leads nothing
+		member := open("b")
+		defer meter.(raft.WithClose).Close()
+		defer member.Close()
+		go func() {
+			select {
+			case c := <-member.Consumer():
+				t.Error("a snapshot has come")
+				c.Respond(&raft.InstallSnapshotResponse{Success: true}, nil)
+			case <-t.Context().Done():
+			}
+		}()
+		err := meter.InstallSnapshot("b", "b:8300", &raft.InstallSnapshotRequest{Term: 7, Size: 4}, new(raft.InstallSnapshotResponse), strings.NewReader("ten."))
+		mustErr(t, err, cluster.ErrLostLeadership)
+	})
+}
+
+// Of the snapshots that come while raft waits for its disk it gets one, and has not to begin each of them.
+func TestOneSnapshotWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		open := transports(t)
+		leader, inbox := open("a"), cluster.NewInbox(open("b"))
+		defer leader.Close()
+		defer inbox.(raft.WithClose).Close()
+		for range 5 {
+			snapshot := raft.InstallSnapshotRequest{Term: 7, LastLogIndex: 10, Size: 4}
+			if err := leader.InstallSnapshot("b", "b:8300", &snapshot, new(raft.InstallSnapshotResponse), strings.NewReader("ten.")); err == nil {
+				t.Fatal("a snapshot is taken that nobody has read")
+			}
+		}
+		got := 0
+		for {
+			synctest.Wait()
+			select {
+			case c := <-inbox.Consumer():
+				got++
+				c.Respond(&raft.InstallSnapshotResponse{Success: true}, nil)
+				continue
+			default:
+			}
+			break
+		}
+		if got != 1 {
+			t.Errorf("%d of 5 wait, want 1", got)
+		}
+		go func() {
+			c := <-inbox.Consumer()
+			c.Respond(&raft.InstallSnapshotResponse{Success: true}, nil)
+		}()
+		var resp raft.InstallSnapshotResponse
+		if err := leader.InstallSnapshot("b", "b:8300", &raft.InstallSnapshotRequest{Term: 7, LastLogIndex: 10, Size: 4}, &resp, strings.NewReader("ten.")); err != nil || !resp.Success {
+			t.Errorf("the next one: %+v, %v", resp, err)
 		}
 	})
 }
