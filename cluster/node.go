@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -136,10 +137,7 @@ func (g *Group) initialTimeouts(ctx context.Context) Timeouts {
 		return g.cfg.Timeouts
 	}
 	peers := g.cfg.Peers()
-	rtt := g.cfg.RTT()
-	if ns, err := g.store.Stable().GetUint64([]byte(keyRTT)); err == nil {
-		rtt = max(rtt, time.Duration(ns))
-	}
+	rtt := max(g.cfg.RTT(), g.keptRTT())
 	if rtt == 0 {
 		if rtt = g.measure(ctx, peers); rtt > 0 {
 			g.keepRTT(rtt)
@@ -191,6 +189,9 @@ func (g *Group) tune(n *node) {
 		return
 	}
 	rtt := max(g.cfg.RTT(), n.meter.maxRTT(n.servers()))
+	if g.misses(n) { // who is away is as far as it was
+		rtt = max(rtt, g.keptRTT())
+	}
 	if rtt == 0 {
 		return
 	}
@@ -216,6 +217,23 @@ func (g *Group) tune(n *node) {
 	if want.tight(rtt) {
 		g.log.Warn("lease is short for this distance, restart this member when it is convenient", "rtt", rtt, "lease", want.Lease)
 	}
+}
+
+// misses says whether a member does not announce itself.
+func (g *Group) misses(n *node) bool {
+	peers := g.cfg.Peers()
+	return slices.ContainsFunc(n.servers(), func(s raft.Server) bool {
+		return s.ID != n.id && !slices.ContainsFunc(peers, func(p Peer) bool { return p.RaftID == string(s.ID) })
+	})
+}
+
+// keptRTT returns the round trip that was kept, 0 when there is none.
+func (g *Group) keptRTT() time.Duration {
+	ns, err := g.store.Stable().GetUint64([]byte(keyRTT))
+	if err != nil {
+		return 0
+	}
+	return time.Duration(ns)
 }
 
 // keepRTT keeps the round trip for the next start, which may come when nobody else can be reached.

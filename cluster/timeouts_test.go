@@ -129,6 +129,38 @@ func TestTimeoutsFollowTheDistance(t *testing.T) {
 	})
 }
 
+// A member that is far away, and down for a while, is as far when it is back: a lease that was chosen meanwhile, for those that were near, holds until the process ends.
+func TestWhoIsAwayIsAsFarAsItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		defer w.close()
+		far := w.members["c"]
+		w.tune = func(c *cluster.Config) {
+			c.RTT = func() time.Duration { // as the others say that are there
+				if far.alive() {
+					return 160 * ms
+				}
+				return 5 * ms
+			}
+		}
+		w.startAll()
+		w.leader()
+		time.Sleep(10 * time.Second) // fake time
+		far.kill()
+		near := w.members["a"]
+		for range 2 { // the first time it knows from before
+			if err := near.quit(); err != nil {
+				t.Fatal(err)
+			}
+			near.start()
+			time.Sleep(10 * time.Second) // fake time
+			if s := near.group.Status(); s.Timeouts.Lease != 500*ms || s.Timeouts.Heartbeat != time.Second {
+				t.Errorf("while it is away: %+v", s.Timeouts)
+			}
+		}
+	})
+}
+
 func FuzzGreeting(f *testing.F) {
 	f.Add([]byte("\x01\x03a-1\x01x"))
 	f.Fuzz(func(t *testing.T, b []byte) {
