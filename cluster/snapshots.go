@@ -48,8 +48,10 @@ func (g *Group) renew(ctx context.Context, n *node) {
 			return
 		}
 		if _, leading := n.leading(); leading {
-			_, err := g.await(ctx, func() raft.Future { return n.raft.Snapshot() })
-			g.log.Warn("the last snapshot cannot be opened, another one was taken", "error", err)
+			g.log.Warn("the last snapshot cannot be opened, taking another one")
+			if _, err := g.await(ctx, func() raft.Future { return n.raft.Snapshot() }); err != nil && ctx.Err() == nil {
+				g.log.Warn("no other snapshot was taken", "error", err)
+			}
 		}
 		if !pause(ctx, renewPause) {
 			return
