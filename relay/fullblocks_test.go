@@ -29,7 +29,7 @@ func (f *fleet) full(after time.Duration) {
 func TestFullBlocksComeAheadOfTime(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []director.Mode{director.Votes, director.Passive} {
-		for _, after := range []time.Duration{20 * time.Millisecond, 250 * time.Millisecond} {
+		for _, after := range some([]time.Duration{20 * time.Millisecond, 250 * time.Millisecond}) {
 			t.Run(fmt.Sprintf("%s/%s", mode, after), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFleet(t, fleetConfig{

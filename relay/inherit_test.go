@@ -13,7 +13,7 @@ import (
 // another relay gives it what that builds on: the chain hangs together all the same.
 func TestTakeoverWithAGapBelowOurBlocks(t *testing.T) {
 	t.Parallel()
-	for _, into := range []time.Duration{1300 * time.Millisecond, 1600 * time.Millisecond, 1780 * time.Millisecond} {
+	for _, into := range some([]time.Duration{1300 * time.Millisecond, 1600 * time.Millisecond, 1780 * time.Millisecond}) {
 		for _, gap := range []time.Duration{230 * time.Millisecond, 400 * time.Millisecond} {
 			t.Run("after "+into.String()+", "+gap.String()+" without a leader", func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {

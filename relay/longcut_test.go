@@ -14,6 +14,9 @@ import (
 // ended for silence, and then says where it is: it is told to sync again each time.
 func TestSyncAfterALongCut(t *testing.T) {
 	t.Parallel()
+	if raceEnabled {
+		t.Skip("75 rounds, and nothing runs beside them that does not in other tests")
+	}
 	synctest.Test(t, func(t *testing.T) {
 		silent := 0
 		f := newFleet(t, fleetConfig{

@@ -249,7 +249,7 @@ func (f *fragile) reset() {
 // follower, for up to two seconds: what it signs meanwhile is late, and nothing is lost.
 func TestConnectionBreaksInTheRound(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name  string
 		mode  director.Mode
 		relay int
@@ -258,7 +258,7 @@ func TestConnectionBreaksInTheRound(t *testing.T) {
 		{"at the leader", director.Votes, 0, simnet.Spring12},
 		{"at a follower", director.Votes, 1, simnet.Spring12},
 		{"in passive mode", director.Passive, 0, simnet.Spring10},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				line := &fragile{}

@@ -14,7 +14,7 @@ import (
 // not say what they have: they are asked for it once.
 func TestUpstreamsWithoutBlockLog(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name    string
 		release simnet.Release
 		legacy  bool
@@ -25,7 +25,7 @@ func TestUpstreamsWithoutBlockLog(t *testing.T) {
 		{"Leap 5", simnet.Leap5, true, director.Passive, 2},
 		{"Leap 4", simnet.Leap4, true, director.Passive, 6},
 		{"EOSIO 2.0", simnet.EOSIO20, true, director.Passive, 6},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{

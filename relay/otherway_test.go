@@ -14,7 +14,7 @@ import (
 func TestSyncGoesOnOverAnotherRelay(t *testing.T) {
 	t.Parallel()
 	for _, gone := range []string{"r2", "r3"} {
-		for _, after := range []time.Duration{4300 * time.Millisecond, 5800 * time.Millisecond, 7300 * time.Millisecond} {
+		for _, after := range some([]time.Duration{4300 * time.Millisecond, 5800 * time.Millisecond, 7300 * time.Millisecond}) {
 			t.Run(gone+" after "+after.String(), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					f := newFleet(t, fleetConfig{

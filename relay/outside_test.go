@@ -32,7 +32,7 @@ func oneRelay(t *testing.T, mode director.Mode) *fleet {
 // carries the feed, and what the lagging one gets links there.
 func TestLaggingUpstream(t *testing.T) {
 	t.Parallel()
-	for _, lag := range []time.Duration{700 * time.Millisecond, 4 * time.Second, 40 * time.Second} {
+	for _, lag := range some([]time.Duration{700 * time.Millisecond, 4 * time.Second, 40 * time.Second}) {
 		t.Run(lag.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := oneRelay(t, director.Votes)

@@ -19,7 +19,7 @@ func TestReleases(t *testing.T) {
 	mixed := func(rels ...simnet.Release) func(int, *simnet.ReplicaConfig) {
 		return func(i int, c *simnet.ReplicaConfig) { c.Release = rels[i] }
 	}
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name    string
 		mode    director.Mode
 		legacy  bool
@@ -37,7 +37,7 @@ func TestReleases(t *testing.T) {
 		{"Spring 1.1", director.Votes, false, simnet.Spring11, all(simnet.Spring11)},
 		{"Spring, mixed", director.Votes, false, simnet.Spring12, mixed(simnet.Spring10, simnet.Spring11, simnet.Spring12)},
 		{"Spring, passive", director.Passive, false, simnet.Spring12, mixed(simnet.Spring11, simnet.Spring12, simnet.Spring12)},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var dropped, invalid atomic.Int32

@@ -15,7 +15,7 @@ import (
 // is woken in time: nothing is lost, where it was the whole round.
 func TestGapBeforeOurRound(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		dead     bool          // the active replica dies with the leader
 		gap, end time.Duration // how long nobody leads, and how long before the time of our first slot that ends
 	}{
@@ -28,7 +28,7 @@ func TestGapBeforeOurRound(t *testing.T) {
 		{true, 1200, 300},
 		{true, 1500, 100},
 		{true, 2000, 600},
-	} {
+	}) {
 		t.Run(fmt.Sprintf("dead=%v, %d to %d ms before", tc.dead, tc.gap+tc.end, tc.end), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 0}, {0, 1}}})
@@ -92,7 +92,7 @@ func TestNoSpareBesideTheActiveReplica(t *testing.T) {
 // that are left the next in line is not at the new leader: the one there is woken.
 func TestGapBeforeOurRoundWithAReplicaAtEachRelay(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ gap, end time.Duration }{{900, 600}, {1200, 300}, {1500, 600}, {1500, 100}} {
+	for _, tc := range some([]struct{ gap, end time.Duration }{{900, 600}, {1200, 300}, {1500, 600}, {1500, 100}}) {
 		t.Run(fmt.Sprintf("%d to %d ms before", tc.gap+tc.end, tc.end), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{0}, {1}, {2}}, finalizer: []int{1, 2}})

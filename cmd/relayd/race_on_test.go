@@ -3,4 +3,4 @@
 package main
 
 // groupSchedules is small under the race detector, which makes TLS ten times as dear.
-const groupSchedules = 20
+const groupSchedules = 8
