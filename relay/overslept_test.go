@@ -1,9 +1,7 @@
 package relay_test
 
 import (
-	"context"
 	"errors"
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -90,13 +88,7 @@ func TestLeaderThatStoodStillSendsNothingAgain(t *testing.T) {
 		var cut atomic.Bool
 		s := newStage(t, director.Passive, func(c *relay.Config) {
 			c.UnresolvedAfter, c.Clock = 5*time.Second, stillClock{still: &still}
-			dial := c.Upstream.Dial
-			c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-				if cut.Load() {
-					return nil, net.ErrClosed
-				}
-				return dial(ctx, addr)
-			}
+			dialUnless(c, &cut)
 		})
 		defer s.close()
 		base := child(genesis(100), s.slot, "bpb", 0, 0)

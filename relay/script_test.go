@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -344,6 +345,17 @@ func child(parent wire.ID, slot wire.Slot, producer string, salt byte, size int)
 	id := wire.ID(sha256.Sum256(body[:header]))
 	binary.BigEndian.PutUint32(id[:], parent.Num()+1)
 	return script{id, slot, frame}
+}
+
+// dialUnless has a relay reach no upstream as long as cut is set.
+func dialUnless(c *relay.Config, cut *atomic.Bool) {
+	dial := c.Upstream.Dial
+	c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+		if cut.Load() {
+			return nil, net.ErrClosed
+		}
+		return dial(ctx, addr)
+	}
 }
 
 // settle lets everything on its way arrive.

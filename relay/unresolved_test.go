@@ -1,8 +1,6 @@
 package relay_test
 
 import (
-	"context"
-	"net"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -108,13 +106,7 @@ func TestNothingIsSentUnderARightThatIsGone(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var cut atomic.Bool
 				s := newStage(t, director.Passive, func(c *relay.Config) {
-					dial := c.Upstream.Dial
-					c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-						if cut.Load() {
-							return nil, net.ErrClosed
-						}
-						return dial(ctx, addr)
-					}
+					dialUnless(c, &cut)
 				})
 				defer s.close()
 				base := child(genesis(100), s.slot, "bpb", 0, 0)
@@ -179,13 +171,7 @@ func TestLeadsAgainAfterSomebodyResolved(t *testing.T) {
 				var cut atomic.Bool
 				s := newStage(t, director.Passive, func(c *relay.Config) {
 					c.UnresolvedAfter, c.Prefer = 5*time.Second, []string{"nodeos-c"} // who leads takes it, until the mark is known
-					dial := c.Upstream.Dial
-					c.Upstream.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-						if cut.Load() {
-							return nil, net.ErrClosed
-						}
-						return dial(ctx, addr)
-					}
+					dialUnless(c, &cut)
 				})
 				defer s.close()
 				base := child(genesis(100), s.slot, "bpb", 0, 0)

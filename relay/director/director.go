@@ -9,6 +9,7 @@
 package director
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -87,47 +88,41 @@ func (d *Director) Late(now time.Time) { d.late[d.active] = now }
 func (d *Director) Forgive(id wire.ID) { delete(d.late, id) }
 
 // Next returns who would take over from the active replica, zero when nobody could.
-func (d *Director) Next(replicas []Replica, now time.Time) (next wire.ID) {
-	best := -1
-	for i := range replicas {
-		if r := replicas[i]; r.Fit && r.ID != d.active && (best < 0 || d.better(r, replicas[best], now)) {
-			best = i
-		}
-	}
-	if best >= 0 {
-		next = replicas[best].ID
-	}
-	return next
+func (d *Director) Next(replicas []Replica, now time.Time) wire.ID {
+	return d.best(replicas, d.active, now)
 }
 
 // Choose keeps the active replica if it is fit and not late, else picks
 // another. It returns the active replica and, when it changed, why.
 func (d *Director) Choose(replicas []Replica, now time.Time) (wire.ID, Cause) {
-	current, best := -1, -1
-	for i := range replicas {
-		if replicas[i].ID == d.active && d.active != (wire.ID{}) {
-			current = i
-		}
-		if replicas[i].Fit && (best < 0 || d.better(replicas[i], replicas[best], now)) {
-			best = i
-		}
+	current := -1
+	if (d.active != wire.ID{}) {
+		current = slices.IndexFunc(replicas, func(r Replica) bool { return r.ID == d.active })
 	}
 	if current >= 0 && replicas[current].Fit && !d.isLate(d.active, now) {
 		return d.active, ""
 	}
-	cause := d.cause(current, replicas)
-	var next wire.ID
-	if best >= 0 {
-		next = replicas[best].ID
-	}
+	next := d.best(replicas, wire.ID{}, now)
 	if next == d.active {
 		return d.active, ""
 	}
-	d.active = next
-	if best < 0 {
-		cause = CauseNobody
+	cause := CauseNobody
+	if (next != wire.ID{}) {
+		cause = d.cause(current, replicas)
 	}
+	d.active = next
 	return next, cause
+}
+
+// best returns the fit replica that is to be chosen before all others but except, zero when there is none.
+func (d *Director) best(replicas []Replica, except wire.ID, now time.Time) wire.ID {
+	var best Replica
+	for _, r := range replicas {
+		if r.Fit && r.ID != except && (!best.Fit || d.better(r, best, now)) {
+			best = r
+		}
+	}
+	return best.ID
 }
 
 // cause says why the current replica is given up.
