@@ -51,19 +51,21 @@ func (c clearing) Close() error {
 // again begins with the snapshot, or not at all ([ErrGap]).
 func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.SnapshotStore.Open(id)
-	if due := s.logs.due.Load(); due == nil || *due != id {
+	due := s.logs.due.Load()
+	if due == nil || *due != id {
 		return meta, r, err
 	}
 	if err != nil {
 		return nil, nil, s.logs.last.fail(fmt.Errorf("open the snapshot that replaced the log: %w", err))
 	}
-	return meta, &dueSnapshot{ReadCloser: r, logs: s.logs}, nil
+	return meta, &dueSnapshot{ReadCloser: r, logs: s.logs, id: due}, nil
 }
 
 // dueSnapshot is one that log entries were hidden for, while it is restored.
 type dueSnapshot struct {
 	io.ReadCloser
 	logs *cachedLogs
+	id   *string
 	err  error
 }
 
@@ -76,10 +78,11 @@ func (d *dueSnapshot) Read(b []byte) (int, error) {
 	return n, d.err
 }
 
-// Close implements io.Closer. Once it was read to its end the snapshot is one like any other.
+// Close implements io.Closer. Once it was read to its end the snapshot is one like any other. Raft closes it after its main loop has gone on (hashicorp/raft
+// v1.8.0, runFSM), maybe to the next one, which is due then.
 func (d *dueSnapshot) Close() error {
 	if errors.Is(d.err, io.EOF) {
-		d.logs.due.Store(nil)
+		d.logs.due.CompareAndSwap(d.id, nil)
 	}
 	return d.ReadCloser.Close()
 }

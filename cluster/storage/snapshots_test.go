@@ -135,3 +135,34 @@ func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
 		}
 	})
 }
+
+// Of two snapshots that log entries were hidden for, the first is closed, after it was restored, when the second has come. That one is still to be restored.
+func TestFormerSnapshotIsClosedLate(t *testing.T) {
+	m := storage.NewMemory()
+	disk := &unreadable{SnapshotStore: m.Snapshots, opens: true}
+	m.Snapshots = disk
+	s, err := storage.New(m, "eu-1", storage.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	takeSnapshot(t, s, 5, 2)
+	_, r, err := s.Snapshots().Open("2-5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fsm.ReadSnapshot(r); err != nil {
+		t.Fatal(err)
+	}
+	takeSnapshot(t, s, 9, 2)
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	disk.opens = false
+	if _, _, err := s.Snapshots().Open("2-9"); err == nil {
+		t.Error("it opens: the test shows nothing")
+	}
+	if !isFailed(s) {
+		t.Error("the store has not failed: raft goes on with a log whose entries are hidden")
+	}
+}
