@@ -15,12 +15,18 @@ import (
 // A leader whose last snapshot cannot be read any more takes another one for a member that needs it, and does not wait until the log has grown enough: until then that
 // member would get nothing.
 func TestDamagedSnapshotOfALeader(t *testing.T) {
+	for name, unlisted := range map[string]bool{"it cannot be opened": false, "it is not listed": true} {
+		t.Run(name, func(t *testing.T) { testDamagedSnapshot(t, unlisted) })
+	}
+}
+
+func testDamagedSnapshot(t *testing.T, unlisted bool) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, "a", "b", "c")
 		w.tune = func(c *cluster.Config) { c.SnapshotEvery(8, 2, time.Second) }
 		disks := make(map[*member]*damaged)
 		for _, m := range w.members {
-			disks[m] = &damaged{SnapshotStore: m.shots.SnapshotStore}
+			disks[m] = &damaged{SnapshotStore: m.shots.SnapshotStore, unlisted: unlisted}
 			m.shots.SnapshotStore = disks[m]
 		}
 		w.startAll()
@@ -47,10 +53,18 @@ func TestDamagedSnapshotOfALeader(t *testing.T) {
 	})
 }
 
-// damaged is snapshots of which the last one cannot be opened, until there is another.
+// damaged is snapshots of which the last one cannot be opened, until there is another; nor is it listed, when its description cannot be read either.
 type damaged struct {
 	raft.SnapshotStore
-	bad atomic.Bool
+	bad      atomic.Bool
+	unlisted bool
+}
+
+func (d *damaged) List() ([]*raft.SnapshotMeta, error) {
+	if d.unlisted && d.bad.Load() {
+		return nil, nil
+	}
+	return d.SnapshotStore.List()
 }
 
 func (d *damaged) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {

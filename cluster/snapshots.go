@@ -12,7 +12,24 @@ import (
 // snapshots is the store's snapshots, with their configurations for who restores them.
 type snapshots struct {
 	raft.SnapshotStore
-	damaged chan struct{} // gets a value when one cannot be opened
+	damaged chan struct{} // gets a value when one cannot be opened, or the last one is not found
+}
+
+// report reports damage.
+func (s snapshots) report() {
+	select {
+	case s.damaged <- struct{}{}:
+	default:
+	}
+}
+
+// List lists the snapshots.
+func (s snapshots) List() ([]*raft.SnapshotMeta, error) {
+	list, err := s.SnapshotStore.List()
+	if err != nil {
+		s.report()
+	}
+	return list, err
 }
 
 // opened is a snapshot that is read. What it is of comes with it, see committed.Restore.
@@ -25,19 +42,16 @@ type opened struct {
 func (s snapshots) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.SnapshotStore.Open(id)
 	if err != nil {
-		select {
-		case s.damaged <- struct{}{}:
-		default:
-		}
+		s.report()
 		return nil, nil, err
 	}
 	return meta, &opened{r, meta}, nil
 }
 
-// renewPause is the pause after a snapshot was taken in the place of one that cannot be opened.
+// renewPause is the pause after a snapshot was taken in the place of one that is damaged.
 const renewPause = time.Second
 
-// renew has a leader take a snapshot when it could not open its last one, for a member that lacks what the log no longer has. Raft looks at no other one
+// renew has a leader take a snapshot when it could not find or open its last one, for a member that lacks what the log no longer has. Raft looks at no other one
 // (hashicorp/raft v1.8.0, sendLatestSnapshot), and takes the next when the log has grown by a thousand entries: until then that member would get nothing, and the group,
 // with one more away, agree on nothing.
 func (g *Group) renew(ctx context.Context, n *node) {
@@ -48,7 +62,7 @@ func (g *Group) renew(ctx context.Context, n *node) {
 			return
 		}
 		if _, leading := n.leading(); leading {
-			g.log.Warn("the last snapshot cannot be opened, taking another one")
+			g.log.Warn("the last snapshot cannot be read, taking another one")
 			if _, err := g.await(ctx, func() raft.Future { return n.raft.Snapshot() }); err != nil && ctx.Err() == nil {
 				g.log.Warn("no other snapshot was taken", "error", err)
 			}

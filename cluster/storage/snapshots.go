@@ -19,6 +19,23 @@ type snapshots struct {
 	logs *cachedLogs
 }
 
+// errNotListed is returned where the last snapshot is not among those there are.
+var errNotListed = errors.New("the last snapshot cannot be found")
+
+// List lists the snapshots. Where the last one is not among them, since its description cannot be read or it is gone, there is none: a leader would send the one
+// before, after which its log has nothing to go on with, and again at once, for as long as there is no other.
+func (s snapshots) List() ([]*raft.SnapshotMeta, error) {
+	newest := s.logs.newest.Load() // before: there may be another one meanwhile
+	list, err := s.SnapshotStore.List()
+	if err != nil {
+		return nil, err
+	}
+	if newest > 0 && (len(list) == 0 || list[0].Index < newest) {
+		return nil, fmt.Errorf("list snapshots, the last one up to %d: %w", newest, errNotListed)
+	}
+	return list, nil
+}
+
 // Create begins a snapshot. There is no further one while the log could not be cleared beside the last: only that one tells what to hide after a restart.
 func (s snapshots) Create(version raft.SnapshotVersion, index, term uint64, c raft.Configuration, at uint64, t raft.Transport) (raft.SnapshotSink, error) {
 	if err := s.logs.clear(); err != nil {
