@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
@@ -183,9 +184,27 @@ func TestSnapshotGap(t *testing.T) {
 				t.Fatalf("got %v, want %v", err, tt.want)
 			}
 			if err == nil {
-				s.Close()
+				defer s.Close()
+				starts(t, s)
 			}
 		})
+	}
+}
+
+// starts has raft start from a store.
+func starts(t *testing.T, s *storage.Store) {
+	t.Helper()
+	c := raft.DefaultConfig()
+	c.LocalID, c.Logger = "eu-1", hclog.NewNullLogger()
+	_, transport := raft.NewInmemTransport("eu-1")
+	defer transport.Close()
+	r, err := raft.NewRaft(c, fsm.New(nil), s.Logs(), s.Stable(), s.Snapshots(), transport)
+	if err != nil {
+		t.Errorf("start raft: %v", err)
+		return
+	}
+	if err := r.Shutdown().Error(); err != nil {
+		t.Error(err)
 	}
 }
 

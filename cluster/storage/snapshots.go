@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -16,7 +17,8 @@ import (
 // agreed, to a member that is behind.
 type snapshots struct {
 	raft.SnapshotStore
-	logs *cachedLogs
+	logs    *cachedLogs
+	damaged []string // those that could not be read when the store was opened
 }
 
 // errNotListed is returned where the last snapshot is not among those there are.
@@ -24,12 +26,16 @@ var errNotListed = errors.New("the last snapshot cannot be found")
 
 // List lists the snapshots. Where the last one is not among them, since its description cannot be read or it is gone, there is none: a leader would send the one
 // before, after which its log has nothing to go on with, and again at once, for as long as there is no other.
+//
+// What could not be read at the start is not listed either: raft does not start where it can read none of those listed (restoreSnapshot), although the log may begin with the
+// first entry, and a leader goes on from the one before.
 func (s snapshots) List() ([]*raft.SnapshotMeta, error) {
 	newest := s.logs.newest.Load() // before: there may be another one meanwhile
 	list, err := s.SnapshotStore.List()
 	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(m *raft.SnapshotMeta) bool { return slices.Contains(s.damaged, m.ID) })
 	if newest > 0 && (len(list) == 0 || list[0].Index < newest) {
 		return nil, fmt.Errorf("list snapshots, the last one up to %d: %w", newest, errNotListed)
 	}

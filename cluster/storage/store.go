@@ -61,6 +61,7 @@ type Store struct {
 	medium    *Medium
 	guard     *guard
 	logs      *cachedLogs
+	damaged   []string // see snapshots
 	identity  Identity
 	closeOnce sync.Once
 	closeErr  error
@@ -74,7 +75,7 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 	var err error
 	if s.logs, err = newCachedLogs(s.guard); err == nil {
 		var last raft.SnapshotMeta
-		if last, err = check(medium); err == nil {
+		if last, s.damaged, err = check(medium); err == nil {
 			err = s.logs.replaced(last.ID, last.Index, last.Term) // the last process may not have come to it
 		}
 		if err == nil {
@@ -105,15 +106,16 @@ func (s *Store) foundAnew(snapshot uint64) error {
 }
 
 // check looks for what would make raft panic when it starts, or go back: entries that neither the newest readable snapshot nor
-// the log has. It returns that snapshot, the zero one when there is none.
-func check(m *Medium) (newest raft.SnapshotMeta, err error) {
+// the log has. It returns that snapshot, the zero one when there is none, and the ids of those after it.
+func check(m *Medium) (newest raft.SnapshotMeta, damaged []string, err error) {
 	snapshots, err := m.Snapshots.List()
 	if err != nil {
-		return newest, fmt.Errorf("list snapshots: %w", err)
+		return newest, nil, fmt.Errorf("list snapshots: %w", err)
 	}
 	for _, meta := range snapshots {
 		_, r, err := m.Snapshots.Open(meta.ID)
 		if err != nil {
+			damaged = append(damaged, meta.ID)
 			continue
 		}
 		_, err = fsm.ReadSnapshot(r)
@@ -122,18 +124,19 @@ func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 			break
 		}
 		if errors.Is(err, fsm.ErrVersion) {
-			return newest, fmt.Errorf("snapshot %s: %w", meta.ID, err)
+			return newest, nil, fmt.Errorf("snapshot %s: %w", meta.ID, err)
 		}
+		damaged = append(damaged, meta.ID)
 	}
 	first, err := m.Backend.FirstIndex()
 	if err != nil {
-		return newest, fmt.Errorf("read first index: %w", err)
+		return newest, nil, fmt.Errorf("read first index: %w", err)
 	}
 	if first > newest.Index+1 {
-		return newest, fmt.Errorf("snapshot up to %d, log from %d: %w", newest.Index, first, ErrGap)
+		return newest, nil, fmt.Errorf("snapshot up to %d, log from %d: %w", newest.Index, first, ErrGap)
 	}
 	if len(snapshots) > 0 && newest.Index == 0 && first == 0 {
-		return newest, fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
+		return newest, nil, fmt.Errorf("none of %d snapshots can be read: %w", len(snapshots), ErrGap)
 	}
 	there := newest // the newest that there is
 	if len(snapshots) > 0 {
@@ -142,24 +145,24 @@ func check(m *Medium) (newest raft.SnapshotMeta, err error) {
 	if files, ok := m.Snapshots.(*snapshotFiles); ok {
 		index, term, err := files.newest()
 		if err != nil {
-			return newest, fmt.Errorf("list snapshots: %w", err)
+			return newest, nil, fmt.Errorf("list snapshots: %w", err)
 		}
 		if index > there.Index {
 			there = raft.SnapshotMeta{Index: index, Term: term}
 		}
 	}
 	if there.Index <= newest.Index {
-		return newest, nil
+		return newest, damaged, nil
 	}
 	// Raft would go on from the one before it. With the entry in which that ends the log is right up to there; without it the member goes back, or on with what a
 	// former leader wrote, see replaced.
 	var last raft.Log
 	if err := m.Backend.GetLog(there.Index, &last); err != nil && !errors.Is(err, raft.ErrLogNotFound) {
-		return newest, fmt.Errorf("read entry %d: %w", there.Index, err)
+		return newest, nil, fmt.Errorf("read entry %d: %w", there.Index, err)
 	} else if err != nil || last.Term != there.Term {
-		return newest, fmt.Errorf("the snapshot up to %d cannot be read, and the log does not lead there: %w", there.Index, ErrGap)
+		return newest, nil, fmt.Errorf("the snapshot up to %d cannot be read, and the log does not lead there: %w", there.Index, ErrGap)
 	}
-	return newest, nil
+	return newest, damaged, nil
 }
 
 // Logs returns the log with its cache.
@@ -169,7 +172,9 @@ func (s *Store) Logs() raft.LogStore { return s.logs }
 func (s *Store) Stable() raft.StableStore { return s.guard }
 
 // Snapshots returns what keeps snapshots.
-func (s *Store) Snapshots() raft.SnapshotStore { return snapshots{s.medium.Snapshots, s.logs} }
+func (s *Store) Snapshots() raft.SnapshotStore {
+	return snapshots{s.medium.Snapshots, s.logs, s.damaged}
+}
 
 // Identity returns who the member is.
 func (s *Store) Identity() Identity { return s.identity }
