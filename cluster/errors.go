@@ -58,6 +58,9 @@ var (
 	// ErrNothing is returned when a recovery finds no group to recover. Nothing was created.
 	ErrNothing = errors.New("nothing to recover")
 
+	// ErrNotRecovered is returned when a recovery was made and an earlier snapshot is still taken for the last one.
+	ErrNotRecovered = errors.New("an earlier snapshot comes before that of the recovery: correct this host's clock, and recover again")
+
 	// ErrLowered is returned when a recovery would lower the mark.
 	ErrLowered = errors.New("recovery would lower the mark")
 )

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
@@ -101,11 +102,15 @@ func Recover(r Recovery) (out Recovered, err error) {
 	if err := raft.RecoverCluster(c, fsm.New(nil), store.Logs(), store.Stable(), store.Snapshots(), transport, only); err != nil {
 		return out, fmt.Errorf("recover: %w", err)
 	}
-	if out.After, _, err = replay(store); err != nil {
+	var now []raft.Server
+	if out.After, now, err = replay(store); err != nil {
 		return out, fmt.Errorf("recover: read the mark back: %w", err)
 	}
 	if out.After != out.Before {
 		return out, fmt.Errorf("recover: %v became %v, do not start this node: %w", out.Before, out.After, ErrLowered)
+	}
+	if !slices.Equal(now, only.Servers) {
+		return out, fmt.Errorf("recover: the members are still %v: %w", now, ErrNotRecovered)
 	}
 	return out, nil
 }

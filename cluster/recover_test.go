@@ -6,8 +6,11 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/cluster/storage"
+	"github.com/thinrelay/thinrelay/fsm"
 )
 
 func TestRecover(t *testing.T) {
@@ -103,4 +106,78 @@ func TestRecoverEndsInBetween(t *testing.T) {
 			t.Errorf("members: got %v, %v, want the 3 there were", out.Former, err)
 		}
 	})
+}
+
+// A snapshot that was made while the clock was ahead is taken for the last one of two that end with the same entry. Then nothing is recovered, and it is said.
+func TestRecoverWithTheClockSetBack(t *testing.T) {
+	dir := t.TempDir()
+	threeTo(t, dir, 10)
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(10 * 365 * 24 * time.Hour) // fake time, which began with the year 2000
+		out, err := cluster.Recover(cluster.Recovery{Node: "a", DataDir: dir, Advertise: "a:8300", AtLeast: 5})
+		if !errors.Is(err, cluster.ErrNotRecovered) {
+			t.Errorf("got %+v, %v, want %v", out, err, cluster.ErrNotRecovered)
+		}
+	})
+	if _, err := cluster.Recover(cluster.Recovery{Node: "a", DataDir: dir, Advertise: "a:8300", AtLeast: 5}); err != nil {
+		t.Errorf("with the clock set: %v", err)
+	}
+}
+
+// What a former leader wrote beyond the last leader's snapshot, and nobody agreed to, is not what a recovery goes on from: its snapshot would come before the
+// leader's, which is of a later term, and no process would open the store again.
+func TestRecoverBesideAFormerLeadersLog(t *testing.T) {
+	dir := t.TempDir()
+	threeTo(t, dir, 12)
+	out, err := cluster.Recover(cluster.Recovery{Node: "a", DataDir: dir, Advertise: "a:8300", AtLeast: 5})
+	if err != nil || out.After.Mark.Height() != 5 {
+		t.Fatalf("recover: %+v, %v", out, err)
+	}
+	s := openDisk(t, dir)
+	defer s.Close()
+	list, err := s.Snapshots().List()
+	if err != nil || len(list) == 0 || len(list[0].Configuration.Servers) != 1 {
+		t.Errorf("after it: %+v, %v, want a group of one", list, err)
+	}
+}
+
+func openDisk(t *testing.T, dir string) *storage.Store {
+	t.Helper()
+	m, err := storage.OpenDisk(dir, "a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := storage.New(m, "a", storage.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// threeTo makes the disk of one of three, with what a former leader wrote up to an entry and the last leader's snapshot up to the tenth, of height 5.
+func threeTo(t *testing.T, dir string, last uint64) {
+	t.Helper()
+	s := openDisk(t, dir)
+	var log []*raft.Log
+	for i := uint64(1); i <= last; i++ {
+		log = append(log, &raft.Log{Index: i, Term: 1, Type: raft.LogNoop})
+	}
+	if err := errors.Join(s.Stable().SetUint64([]byte("CurrentTerm"), 2), s.Logs().StoreLogs(log)); err != nil {
+		t.Fatal(err)
+	}
+	var three raft.Configuration
+	for _, id := range []string{"a", "b", "c"} {
+		three.Servers = append(three.Servers, raft.Server{ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
+	}
+	_, transport := raft.NewInmemTransport("a")
+	sink, err := s.Snapshots().Create(1, 10, 2, three, 1, transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sink.Write(fsm.AppendSnapshot(nil, fsm.State{Mark: mark(5, 0), Term: 2})); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(sink.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
 }

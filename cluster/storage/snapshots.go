@@ -149,6 +149,26 @@ func (c *cachedLogs) replaced(id string, index, term uint64) error {
 	return nil
 }
 
+// follow deletes what is beyond a snapshot and of an earlier term than its last entry: a former leader wrote it, and nobody will agree to it. It is for the start, before raft remembers
+// its log. Raft itself cuts it when the next entry comes; but where none does a recovery would take it for agreed, with a snapshot that is listed behind the present one.
+func (c *cachedLogs) follow(snapshot raft.SnapshotMeta) error {
+	end, err := c.LastIndex()
+	if err != nil {
+		return fmt.Errorf("read last index: %w", err)
+	}
+	if end <= snapshot.Index {
+		return nil
+	}
+	var last raft.Log
+	if err := c.GetLog(end, &last); err != nil {
+		return fmt.Errorf("read entry %d: %w", end, err)
+	}
+	if last.Term < snapshot.Term {
+		_ = c.last.discard(snapshot.Index+1, end) // without space raft sees to it; by any other error the store has failed
+	}
+	return nil
+}
+
 // clear deletes what is hidden.
 func (c *cachedLogs) clear() error {
 	below := c.below.Load()

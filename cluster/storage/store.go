@@ -79,6 +79,9 @@ func New(medium *Medium, node string, cfg Config) (*Store, error) {
 			err = s.logs.replaced(last.ID, last.Index, last.Term) // the last process may not have come to it
 		}
 		if err == nil {
+			err = s.logs.follow(last)
+		}
+		if err == nil {
 			s.identity, err = loadIdentity(medium.Identity, node)
 		}
 		if err == nil && s.identity.Founding {
