@@ -69,8 +69,16 @@ type snapshotFile struct {
 	of *snapshotFiles
 }
 
-// Close ends the snapshot.
-func (f *snapshotFile) Close() error { return f.end(f.SnapshotSink.Close()) }
+// Close ends the snapshot. That is done, on the disk as well, when raft comes to remove the ones before: should these stay, as on a file system that is damaged there,
+// it is told and no more. Raft would take the new one for failed: a member would get a leader's only when it is started again, and its own log would grow for ever.
+func (f *snapshotFile) Close() error {
+	err := f.SnapshotSink.Close()
+	if _, missing := os.Stat(filepath.Join(f.of.dir, f.ID())); err != nil && missing == nil && f.of.ReapSnapshots() != nil {
+		f.of.logger.Warn("cannot remove old snapshots", "error", err)
+		err = nil
+	}
+	return f.end(err)
+}
 
 // Cancel gives the snapshot up.
 func (f *snapshotFile) Cancel() error { return f.end(f.SnapshotSink.Cancel()) }

@@ -136,6 +136,23 @@ func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
 	})
 }
 
+// A snapshot is made although one of those before it cannot be removed.
+func TestOldSnapshotIsNotRemoved(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpenDisk(t, dir)
+	stuck := filepath.Join(dir, "snapshots", "1-1-1")
+	meta := []byte(`{"Version":1,"ID":"\u0000","Index":1,"Term":1}`) // raft goes by the name in there, of which there can be no file
+	if err := errors.Join(os.Mkdir(stuck, 0o700), os.WriteFile(filepath.Join(stuck, "meta.json"), meta, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for index := uint64(2); index <= 5; index++ {
+		takeSnapshot(t, s, index, 1)
+	}
+	if got, err := filepath.Glob(filepath.Join(dir, "snapshots", "*")); len(got) != 3 || err != nil {
+		t.Errorf("there are %v, %v, want two and that which stays", got, err)
+	}
+}
+
 // Of two snapshots that log entries were hidden for, the first is closed, after it was restored, when the second has come. That one is still to be restored.
 func TestFormerSnapshotIsClosedLate(t *testing.T) {
 	m := storage.NewMemory()
