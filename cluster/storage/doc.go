@@ -20,7 +20,7 @@
 // # When it fails for good
 //
 // After an error that is not about space, and after a failed write that leaves raft with a wrong idea of its log
-// (a configuration entry, or the first write after a truncation: raft has set both in memory before it writes), the store
+// (a configuration entry, or the first write after a truncation: raft goes by either whatever becomes of the write), the store
 // fails: [Store.Failed] is closed, every write is refused, and the process has to start again from what is on the disk. A
 // failed fsync must not be retried: the kernel may have dropped the pages and reports success the second time.
 //

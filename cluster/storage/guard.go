@@ -155,7 +155,7 @@ func (g *guard) notWritten(logs []*raft.Log, err error) error {
 }
 
 // misleads says whether raft, once the write of logs has failed, believes something of its log that is not so: it takes a
-// configuration as the latest before it writes it (appendConfigurationEntry), and keeps the last entry
+// configuration as the latest even if it could not write it, when it leads (appendConfigurationEntry), and keeps the last entry
 // it had before a truncation (appendEntries). The log itself is right, so starting again mends it.
 func (g *guard) misleads(logs []*raft.Log) bool {
 	if g.cut.Load() {

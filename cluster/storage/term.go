@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// keyCurrentTerm is raft's key of the term (raft.go:26), whose write must not fail.
+// keyCurrentTerm is raft's key of the term (raft.go:28), whose write must not fail.
 var keyCurrentTerm = []byte("CurrentTerm")
 
 // errLowerTerm is why a store fails that is told to write a term lower than one written before.
