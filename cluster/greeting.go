@@ -79,6 +79,7 @@ type layer struct {
 	self      func() (id, cluster string)
 	announced func(id string) (hostPort string, ok bool)
 	met       func(cluster string) // told of each greeting that is meant for us
+	patience  func() time.Duration // how long a connection may take, by the distances known now
 	log       hclog.Logger
 
 	mu   sync.Mutex
@@ -90,6 +91,9 @@ func (l *layer) Addr() net.Addr { return l.advertise }
 
 // Dial connects to a log, and greets. It goes where the log's member announces to be, if it does: the address in the configuration is one
 // that a leader has written there, and when a majority has come back with others, none will ever lead who could correct them.
+//
+// The timeout of raft's transport is that of the start. A connection takes two round trips, so a newcomer much further away than all others would never be
+// reached by a process from before.
 func (l *layer) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, hostPort := reach(target)
 	if now, ok := l.announced(id); ok {
@@ -100,7 +104,7 @@ func (l *layer) Dial(target raft.ServerAddress, timeout time.Duration) (net.Conn
 	if err != nil {
 		return nil, err
 	}
-	c, err := l.StreamLayer.Dial(raft.ServerAddress(hostPort), timeout)
+	c, err := l.StreamLayer.Dial(raft.ServerAddress(hostPort), max(timeout, l.patience()))
 	if err != nil {
 		return nil, err
 	}

@@ -97,9 +97,11 @@ func (n *node) currentTimeouts() Timeouts {
 // startNode starts Raft.
 func (g *Group) startNode(t Timeouts) (*node, error) {
 	log := newRaftLog(g.log)
+	n := &node{id: raft.ServerID(g.identity.RaftID), timeouts: t, committed: &committed{FSM: g.cfg.FSM}, damaged: make(chan struct{}, 1)}
 	transport := raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: &layer{
 			StreamLayer: g.cfg.Layer, advertise: address(at(g.identity.RaftID, g.cfg.Advertise)), self: g.greetingIDs, announced: g.announced, met: g.met, log: g.log,
+			patience: func() time.Duration { return 2 * n.currentTimeouts().Heartbeat },
 		},
 		MaxPool: maxPool,
 		// More than one call under way takes a path that can hang for good (hashicorp/raft#612).
@@ -107,7 +109,7 @@ func (g *Group) startNode(t Timeouts) (*node, error) {
 		Timeout:         max(2*t.Heartbeat, minRPCTimeout),
 		Logger:          log,
 	})
-	n := &node{id: raft.ServerID(g.identity.RaftID), meter: newMeter(transport, g.store.Logs(), g.store.Beside), timeouts: t, committed: &committed{FSM: g.cfg.FSM}, damaged: make(chan struct{}, 1)}
+	n.meter = newMeter(transport, g.store.Logs(), g.store.Beside)
 	c := raft.DefaultConfig()
 	c.LocalID = n.id
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
