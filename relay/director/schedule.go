@@ -49,10 +49,13 @@ func (s *Schedule) Observe(slot wire.Slot, producer wire.Name) {
 	s.last = round
 	s.seen[round%uint32(len(s.seen))] = turn{round, producer}
 	for back := uint32(1); back <= maxCycle && back <= round; back++ {
-		if s.at(round-back) == producer {
-			s.cycle = back
-			return
+		if s.at(round-back) != producer {
+			continue
 		}
+		if s.cycle == 0 || back%s.cycle != 0 || s.at(round-s.cycle) != 0 { // else it missed its rounds since
+			s.cycle = back
+		}
+		return
 	}
 }
 

@@ -72,6 +72,18 @@ func TestMissedRounds(t *testing.T) {
 	}
 }
 
+// A producer that missed its last round is found two cycles back. The cycle is no longer for that, or our round that
+// follows would not be known to be ours where the one two cycles before it was missed.
+func TestRoundAfterOneThatWasMissed(t *testing.T) {
+	s := director.NewSchedule([]wire.Name{ours})
+	observe(s, 9, 3, ours, other, third)
+	observe(s, 13, 1, ours, other, third) // ours was missed
+	observe(s, 15, 3, ours, other, third) // and the one before this
+	if !s.Ours(slot(18)) || s.Cycle() != 3 {
+		t.Errorf("round 18 is %v's in a cycle of %d, want ours in one of 3", s.Producer(slot(18)), s.Cycle())
+	}
+}
+
 // When the schedule changes, what was learnt is replaced within two cycles.
 func TestScheduleChanges(t *testing.T) {
 	for _, tc := range []struct {
