@@ -62,3 +62,36 @@ func TestReplicaAheadOfItsTime(t *testing.T) {
 		}
 	})
 }
+
+// The active replica dies in our round, and the next one's block comes well before its time, as the last ones of a round
+// do. It builds on a block of ours, beside which nobody builds: it goes at once, though the slot between was lost.
+func TestBlockAfterATakeoverDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.dial("nodeos-a", c.base.id, c.base.id)
+		settle() // it is active
+		b := c.dial("nodeos-b", c.base.id, c.base.id)
+		c.dial("nodeos-c", c.base.id, c.base.id)
+		last := child(c.base.id, c.base.slot+4, "bpb", 0, 0)
+		time.Sleep(time.Until(last.slot.Time())) // fake time
+		c.up.write(last.frame)
+		c.evil.write(last.frame)
+		one := child(last.id, last.slot+1, "bpa", 1, 0)
+		time.Sleep(time.Until(one.slot.Time().Add(-375 * time.Millisecond))) // fake time
+		a.write(one.frame)
+		settle()
+		if !c.up.has(one.id) || !c.evil.has(one.id) {
+			t.Fatal("the first block did not go")
+		}
+		c.evil.write(one.frame) // another upstream gave it that sooner
+		a.close()
+		two := child(one.id, one.slot+2, "bpa", 2, 0)
+		time.Sleep(time.Until(two.slot.Time().Add(-450 * time.Millisecond))) // fake time
+		b.write(two.frame)
+		settle()
+		if early := time.Until(two.slot.Time()); early < wire.SlotInterval/2 || !c.up.has(two.id) {
+			t.Errorf("%v before its time the block went: %v, want it gone: %v", early, c.up.has(two.id), c.refused(two.id))
+		}
+	})
+}

@@ -48,11 +48,12 @@ func (h *hub) tooLate(tip *ring.Entry) bool {
 // tooEarly reports whether the active replica, its clock being ahead, begins our round while the producer before us is
 // still at its own, and another replica is there: its branch would go out beside the chain, and each block of it
 // count as what fills a slot. So its first block waits until half a slot before its time: by then the chain has gone past
-// what it builds on. Our clock may be behind: it does not wait either once as much time has passed since its
+// what it builds on. Not so on a block of ours, beside which nobody builds: the last ones of a round have no time to
+// spare. Our clock may be behind: it does not wait either once as much time has passed since its
 // parent was here as lies between their slots, nor when it follows in the next one, for full blocks come long ahead of time.
 func (h *hub) tooEarly(e *ring.Entry, source wire.ID) bool {
 	parent, now := h.ring.Parent(e), time.Now()
-	if source != h.dir.Active() || e.Decided || e.Block.Slot <= parent.Block.Slot+1 ||
+	if source != h.dir.Active() || e.Decided || e.Block.Slot <= parent.Block.Slot+1 || h.sched.IsOurs(parent.Block.Producer) ||
 		time.Duration(e.Block.Slot-parent.Block.Slot)*h.cfg.SlotLength <= now.Sub(parent.Since) ||
 		!now.Before(h.clock.TimeOf(e.Block.Slot).Add(-h.cfg.SlotLength/2)) {
 		return false
