@@ -61,7 +61,9 @@ type member struct {
 	stop    context.CancelFunc
 	running sync.WaitGroup
 	// led is the leadership under way; nil when there is none.
-	led *led
+	led  *led
+	ups  []net.Conn // to upstreams, also those that have ended; guarded by f.mu, as is away
+	away time.Time  // until when it gets no other ones
 }
 
 // led is one leadership at one relay.
@@ -236,11 +238,28 @@ func (m *member) start() {
 // dialUpstream opens a connection to an upstream, and lets the oracle see what leaves on
 // it, as long as this process lives.
 func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error) {
+	m.f.mu.Lock()
+	away := time.Until(m.away)
+	m.f.mu.Unlock()
+	wait(ctx, away)
 	c, err := m.host.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
+	m.f.mu.Lock()
+	m.ups = append(m.ups, c)
+	m.f.mu.Unlock()
 	return m.f.net.Oracle.Watched(c, m.name+m.began.Format(" since 04:05.000"), addr), nil
+}
+
+// hangUp ends all its connections to upstreams, and there are no other ones for a while.
+func (m *member) hangUp(d time.Duration) {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	for _, c := range m.ups {
+		c.Close()
+	}
+	m.ups, m.away = nil, time.Now().Add(d)
 }
 
 // serveLinks answers other relays.

@@ -74,6 +74,7 @@ type hub struct {
 	aside   *quarantine.Quarantine
 	rivals  map[wire.ID]rival
 	lead    *leadership
+	spare   spare
 	headID  wire.ID // see head
 	seq     uint64  // ordinal of the last block that became known
 	marked  bool    // a state has been applied

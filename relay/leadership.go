@@ -27,7 +27,6 @@ type leadership struct {
 	began    time.Time
 	proposes chan fsm.Transition // capacity 1: the gate lets one be under way
 	fail     context.CancelCauseFunc
-	spare    spare
 }
 
 // Lead makes this relay the one that emits, for one term, until ctx ends or
@@ -101,7 +100,7 @@ func (h *hub) propose(t fsm.Transition) {
 // startLead begins a leadership in the hub.
 func (h *hub) startLead(l *leadership) {
 	h.onApplied()
-	l.spare.newest = h.votes.newest()
+	h.endGap()
 	h.lead = l
 	h.gate.Lead(l.term)
 	h.round.reset(h.clock.SlotAt(time.Now()))

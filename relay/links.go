@@ -103,6 +103,9 @@ func (h *hub) linkUp(l *Link) {
 	h.record(Record{Kind: LinkUp, Name: l.name})
 	if l.up {
 		h.leader = k
+		if h.lead == nil {
+			h.endGap()
+		}
 		h.introduce(k)
 	} else {
 		k.behind = true // until its hello says what it has

@@ -112,3 +112,70 @@ func TestGapBeforeOurRoundWithAReplicaAtEachRelay(t *testing.T) {
 		})
 	}
 }
+
+// Nobody leads while our predecessor's last two blocks are made, and then one does that has no standby: those there
+// are connected to other relays. One of these is woken there, or the whole round is lost.
+func TestGapBeforeOurRoundWithNoStandbyAtTheLeader(t *testing.T) {
+	t.Parallel()
+	for _, tc := range some([]struct {
+		name  string
+		dials [][]int
+		dead  bool // the active replica dies with the leader
+		end   time.Duration
+	}{
+		{"no replica there", [][]int{{0, 1}, {1, 0}}, false, 300},
+		{"no replica there, later", [][]int{{0, 1}, {1, 0}}, false, 100},
+		{"the active one there", [][]int{{0, 2}, {1}}, false, 300},
+		{"the active one dead", [][]int{{0}, {1}}, true, 300},
+		{"the active one dead, and soon a leader", [][]int{{0}, {1}}, true, 600},
+	}) {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: tc.dials, finalizer: []int{1, 2}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, (1200+tc.end)*time.Millisecond)
+				if s := f.speaker(); s != f.replicas[0] {
+					t.Fatalf("%s speaks, want the one at the leader", s.Name())
+				}
+				f.fall(f.members[0])
+				if tc.dead {
+					f.replicas[0].Kill()
+				}
+				f.appoint(f.members[2], 1200*time.Millisecond)
+				rounds(1)
+				f.clean(12, 1)
+			})
+		})
+	}
+}
+
+// fall kills a relay so that the others hear nothing of what it does as its replicas go.
+func (f *fleet) fall(m *member) {
+	for _, other := range f.members {
+		if other != m {
+			f.mem.CutBoth(m.name, other.name)
+		}
+	}
+	f.group.destine(lost)
+	m.kill()
+}
+
+// All connections to upstreams end, and there are new ones only when our predecessor has made its last two blocks: the
+// votes for these are lost as they are where nobody leads meanwhile.
+func TestUpstreamsAwayBeforeOurRound(t *testing.T) {
+	t.Parallel()
+	for _, tc := range some([]struct{ gap, end time.Duration }{{1000, 450}, {1200, 300}, {1500, 300}, {1500, 100}}) {
+		t.Run(fmt.Sprintf("%d to %d ms before", tc.gap+tc.end, tc.end), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := oneRelay(t, director.Votes)
+				defer f.close()
+				f.awaitSlot(0, (tc.gap+tc.end)*time.Millisecond)
+				f.members[0].hangUp(tc.gap * time.Millisecond)
+				rounds(1)
+				f.clean(12, 0)
+			})
+		})
+	}
+}

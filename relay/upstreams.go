@@ -102,6 +102,7 @@ func (h *hub) upstreamUp(p *upstream.Peer) {
 	}
 	if len(h.upSet) == 0 {
 		h.back = time.Now()
+		h.endGap()
 	}
 	u := &upPeer{peer: peer{number: number, conn: p.Conn(), name: p.Addr(), teller: tellerOf(p)}, up: p, heard: time.Now(), since: time.Now()}
 	h.ups[p] = u
