@@ -223,9 +223,13 @@ func (h *hub) direct(now time.Time) {
 // grace is how long a new leader waits for the replica that holds the mark. In our round that
 // replica is at work, and another one begins two slots later at the earliest: there it is
 // waited for as long as a follower on the other side of the world takes to say who is
-// connected to it, three round trips.
+// connected to it, three round trips. Before our round no other one is woken while no upstream has
+// told what was missed: it would begin the round on what it has.
 func (h *hub) grace() time.Duration {
-	if h.sched.Ours(h.clock.SlotAt(time.Now()) + 1) {
+	switch slot := h.clock.SlotAt(time.Now()); {
+	case h.mode() == director.Votes && !h.sched.Ours(slot) && !h.shown():
+		return gapFor
+	case h.sched.Ours(slot + 1):
 		return max(leadGrace, 2*h.cfg.SlotLength)
 	}
 	return leadGrace

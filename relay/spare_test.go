@@ -151,6 +151,32 @@ func TestGapBeforeOurRoundWithNoStandbyAtTheLeader(t *testing.T) {
 	}
 }
 
+// The leader's host dies with the active replica, and the upstreams are so far from the next leader that it hears what
+// it missed later than it would choose a standby. That one would begin our round on what it has, if it were woken before.
+func TestGapBeforeOurRoundWithUpstreamsFarAway(t *testing.T) {
+	t.Parallel()
+	for _, tc := range some([]struct{ gap, end time.Duration }{{950, 900}, {950, 850}, {1000, 820}}) {
+		t.Run(fmt.Sprintf("%d to %d ms before", tc.gap+tc.end, tc.end), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0}, {1}}, finalizer: []int{1}})
+				defer f.close()
+				for _, up := range []string{"up-1", "up-2"} {
+					f.mem.SetDelay("r2", up, 125*time.Millisecond)
+					f.mem.SetDelay(up, "r2", 125*time.Millisecond)
+				}
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, (tc.gap+tc.end)*time.Millisecond)
+				f.fall(f.members[0])
+				f.replicas[0].Kill()
+				f.appoint(f.members[1], tc.gap*time.Millisecond)
+				rounds(1)
+				f.clean(12, 1)
+			})
+		})
+	}
+}
+
 // fall kills a relay so that the others hear nothing of what it does as its replicas go.
 func (f *fleet) fall(m *member) {
 	for _, other := range f.members {
