@@ -295,7 +295,7 @@ func (h *hub) watchUnresolved(now time.Time) {
 }
 
 // endOverslept ends a leadership in which this process has stood still for half of UnresolvedAfter: stopped, or its
-// host. Nobody may have told it yet that another one leads, which may have given the right to follow the mark to somebody
+// host suspended (not so a virtual machine that was paused with its clocks: it cannot know). Nobody may have told it yet that another one leads, which may have given the right to follow the mark to somebody
 // else, on the assumption that this one lets nothing go any more. Only there does S1 rest on time, so only there time ends a leadership.
 func (h *hub) endOverslept(now time.Time) {
 	if h.lead == nil || h.cfg.UnresolvedAfter == 0 || h.ticked.IsZero() {
