@@ -104,8 +104,9 @@ type hub struct {
 	opponent quarantine.Teller // which one
 	shunned  quarantine.Teller // the upstream that is not to begin an empty ring; 0: none
 
-	ticked time.Time     // the last tick
-	awake  time.Duration // for how long the clock has been looked at; see blink
+	ticked    time.Time     // the last tick
+	overslept time.Time     // when it was last seen that this process has stood still, see endOverslept
+	awake     time.Duration // for how long the clock has been looked at; see blink
 
 	notes   map[string]Note
 	ownNote []byte

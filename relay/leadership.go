@@ -103,6 +103,7 @@ func (h *hub) startLead(l *leadership) {
 	h.endGap()
 	h.lead = l
 	h.gate.Lead(l.term)
+	h.endOverslept(time.Now())
 	h.round.reset(h.clock.SlotAt(time.Now()))
 	h.record(Record{Kind: Leading, Term: l.term, Name: h.cfg.Name})
 	mark := h.gate.State().Mark

@@ -120,3 +120,54 @@ func TestLeaderThatStoodStillSendsNothingAgain(t *testing.T) {
 		}
 	})
 }
+
+// A process is stopped when it has been elected and does not lead yet. What it is told then of its leadership may be over.
+func TestLeadershipFromBeforeItStoodStill(t *testing.T) {
+	for name, tc := range map[string]struct {
+		later time.Duration
+		leads bool
+	}{
+		"at once": {0, false},
+		"later":   {2 * time.Second, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var still atomic.Int64
+				s := newStage(t, director.Passive, func(c *relay.Config) {
+					c.UnresolvedAfter, c.Clock = 5*time.Second, stillClock{still: &still}
+				})
+				defer s.close()
+				base := child(genesis(100), s.slot, "bpb", 0, 0)
+				up := s.accept(base.id, base.id)
+				a := s.dial("nodeos-a", base.id, base.id)
+				settle()
+				up.write(base.frame)
+				settle()
+				s.stopLead()
+				<-s.led
+				s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(a.id)})
+				still.Store(int64(7 * time.Second))
+				one := child(base.id, s.slot+1, "bpa", 1, 0)
+				a.write(one.frame)
+				time.Sleep(7*time.Second + 200*time.Millisecond + tc.later) // fake time
+				s.lead()
+				settle()
+				if got := s.count(relay.Forwarded) == 1; got != tc.leads {
+					t.Errorf("the block was let go: %v, want %v", got, tc.leads)
+				}
+				if tc.leads {
+					return
+				}
+				select {
+				case err := <-s.led:
+					if !errors.Is(err, relay.ErrStoodStill) {
+						t.Errorf("leadership ended by %v, want %v", err, relay.ErrStoodStill)
+					}
+					s.lead()
+				default:
+					t.Error("it leads")
+				}
+			})
+		})
+	}
+}

@@ -126,6 +126,8 @@ type player struct {
 	nc   net.Conn
 	id   wire.ID
 
+	answers atomic.Bool // it answers time messages
+
 	mu     sync.Mutex
 	blocks []wire.ID
 	votes  []wire.ID            // blocks voted for
@@ -194,7 +196,7 @@ func (s *stage) play(name string, nc net.Conn, root, head wire.ID) *player {
 	return p
 }
 
-// read keeps what the relay sends, and answers nothing.
+// read keeps what the relay sends, and answers nothing but time messages, when told to.
 func (p *player) read() {
 	defer close(p.done)
 	r := wire.NewReader(p.nc)
@@ -235,6 +237,11 @@ func (p *player) read() {
 		case wire.TypeRequest:
 			if q, err := wire.ParseRequest(f.Body()); err == nil {
 				p.wants = append(p.wants, q)
+			}
+		case wire.TypeTime:
+			if q, err := wire.ParseTime(f.Body()); err == nil && q.Org == 0 && p.answers.Load() {
+				now := time.Now().UnixNano()
+				p.send(&wire.Time{Org: q.Xmt, Rec: now, Xmt: now})
 			}
 		default:
 		}

@@ -214,6 +214,7 @@ func TestLeadsAgainAfterSomebodyResolved(t *testing.T) {
 				cut.Store(false)
 				s.lead()
 				up = s.accept(base.id, base.id)
+				up.answers.Store(true)
 				settle()
 				if !tc.gone {
 					replicas[tc.last].write(blocks[tc.last].frame)
@@ -225,4 +226,39 @@ func TestLeadsAgainAfterSomebodyResolved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// An upstream whose line stands still may have a child of the mark: the right is given to another replica when it
+// has answered.
+func TestUpstreamThatIsSilentResolvesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, func(c *relay.Config) { c.UnresolvedAfter = 5 * time.Second })
+		defer s.close()
+		base := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(base.id, base.id)
+		a, b := s.dial("nodeos-a", base.id, base.id), s.dial("nodeos-b", base.id, base.id)
+		settle()
+		up.write(base.frame)
+		settle()
+		s.stopLead()
+		<-s.led
+		a.close()
+		s.inherit(fsm.Mark{Last: fsm.BlockID(base.id), Slot: uint32(base.slot), Source: fsm.NodeID(a.id)})
+		s.lead()
+		up = s.accept(base.id, base.id)
+		settle()
+		up.write(base.frame)
+		time.Sleep(15 * time.Second) // fake time
+		own := child(base.id, s.slot+32, "bpa", 2, 0)
+		b.write(own.frame)
+		settle()
+		if up.has(own.id) {
+			t.Error("the block of another replica went, and the upstream had not answered since the leader before")
+		}
+		up.answers.Store(true)
+		time.Sleep(2 * time.Second) // fake time
+		if !up.has(own.id) {
+			t.Error("the block of the replica that is here did not go when the upstream had answered")
+		}
+	})
 }
