@@ -9,6 +9,7 @@
 package director
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -82,7 +83,10 @@ func (d *Director) Adopt(id wire.ID) { d.active = id }
 
 // Late records that the active replica's block did not come in time. The next
 // Choose passes it over if another is fit.
-func (d *Director) Late(now time.Time) { d.late[d.active] = now }
+func (d *Director) Late(now time.Time) {
+	maps.DeleteFunc(d.late, func(_ wire.ID, at time.Time) bool { return now.Sub(at) >= sulk }) // a replica that starts again has another id
+	d.late[d.active] = now
+}
 
 // Forgive forgets that id was late: its blocks come again.
 func (d *Director) Forgive(id wire.ID) { delete(d.late, id) }
