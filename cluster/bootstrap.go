@@ -194,13 +194,13 @@ func (g *Group) adopt(servers []raft.Server, agreed bool) {
 	self := g.Announce()
 	if self.Joining && agreed {
 		if err := g.identify(g.store.Joined); err != nil {
-			g.log.Warn("joining not recorded", "error", err)
+			g.warnSeldom("joining not recorded", err)
 		}
 		return
 	}
 	if g.founding() {
 		if err := g.identify(g.store.Founded); err != nil {
-			g.log.Warn("foundation not recorded", "error", err)
+			g.warnSeldom("foundation not recorded", err)
 		}
 		return
 	}
@@ -213,7 +213,7 @@ func (g *Group) adopt(servers []raft.Server, agreed bool) {
 			continue
 		}
 		if err := g.identify(func() error { return g.store.Join(p.ClusterID, !agreed && g.wholly(p.ClusterID)) }); err != nil {
-			g.log.Warn("cluster not recorded", "cluster", p.ClusterID, "error", err)
+			g.warnSeldom("cluster not recorded", err, "cluster", p.ClusterID)
 			return
 		}
 		g.log.Info("cluster joined", "cluster", p.ClusterID)

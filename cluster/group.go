@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
+	"github.com/thinrelay/thinrelay/cluster/internal/quiet"
 	"github.com/thinrelay/thinrelay/cluster/storage"
 	"github.com/thinrelay/thinrelay/fsm"
 )
@@ -26,6 +27,7 @@ type Group struct {
 	had       bool           // there was a log when the group was opened
 	memory    *memory
 	tenures   tenures
+	quiet     *quiet.Limiter // of what is tried again at each tick
 
 	mu       sync.Mutex
 	store    *storage.Store
@@ -70,6 +72,7 @@ func Open(cfg Config) (*Group, error) {
 		memory:    newMemory(store.Identity().RaftID, position(had)),
 		handovers: make(chan *handover),
 		gone:      make(chan string, 1),
+		quiet:     quiet.New(raftLogInterval),
 		store:     store,
 		identity:  store.Identity(),
 		waiting:   "not started",
@@ -82,6 +85,19 @@ func openStore(cfg Config) (*storage.Store, error) {
 		return nil, err
 	}
 	return storage.New(medium, cfg.Node, storage.Config{WriteDeadline: cfg.WriteDeadline, Logger: cfg.Logger.Named("storage")})
+}
+
+// warnSeldom warns of what fails and is tried again at each tick, as where the disk is full: a line now and then is enough.
+func (g *Group) warnSeldom(msg string, err error, args ...any) {
+	ok, skipped := g.quiet.Allow(msg)
+	if !ok {
+		return
+	}
+	args = append(args, "error", err)
+	if skipped > 0 {
+		args = append(args, "skipped", skipped)
+	}
+	g.log.Warn(msg, args...)
 }
 
 // Close releases a group that was never run.

@@ -159,7 +159,7 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 		switch {
 		case len(servers) == 0:
 			if err := f.tend(ctx, g, n); err != nil && ctx.Err() == nil {
-				g.log.Warn("cannot found the cluster", "error", err)
+				g.warnSeldom("cannot found the cluster", err)
 			}
 		case present:
 			member, missing = true, time.Time{}

@@ -2,11 +2,13 @@ package storage_test
 
 import (
 	"errors"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 
 	"github.com/thinrelay/thinrelay/cluster/storage"
@@ -20,12 +22,17 @@ func open(t *testing.T) (*storage.Store, *storage.Faults) {
 	m := storage.NewMemory()
 	faults := &storage.Faults{Backend: m.Backend}
 	m.Backend = faults
-	s, err := storage.New(m, "eu-1", storage.Config{WriteDeadline: deadline})
+	return openWith(t, m, nil), faults
+}
+
+func openWith(t *testing.T, m *storage.Medium, log hclog.Logger) *storage.Store {
+	t.Helper()
+	s, err := storage.New(m, "eu-1", storage.Config{WriteDeadline: deadline, Logger: log})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return s, faults
+	return s
 }
 
 func entries(term uint64, indexes ...uint64) []*raft.Log {
@@ -248,7 +255,10 @@ func TestCompactionOfAClearedLog(t *testing.T) {
 
 func TestTermWaitsForSpace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, faults := open(t)
+		m, log := storage.NewMemory(), new(strings.Builder)
+		faults := &storage.Faults{Backend: m.Backend}
+		m.Backend = faults
+		s := openWith(t, m, hclog.New(&hclog.LoggerOptions{Output: log}))
 		faults.Fail(syscall.ENOSPC)
 		go func() {
 			time.Sleep(time.Minute)
@@ -259,6 +269,9 @@ func TestTermWaitsForSpace(t *testing.T) {
 		}
 		if got, err := s.Stable().GetUint64([]byte("CurrentTerm")); got != 7 || err != nil {
 			t.Errorf("term: got %d, %v, want 7", got, err)
+		}
+		if n := strings.Count(log.String(), "\n"); n < 1 || n > 7 {
+			t.Errorf("%d lines in a minute, want one each ten seconds:\n%s", n, log)
 		}
 	})
 }

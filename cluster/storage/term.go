@@ -7,6 +7,9 @@ import (
 	"time"
 )
 
+// tellAgain is how often it is told that a term cannot be written, which is tried again all the time: logs may be on the same disk.
+const tellAgain = 10 * time.Second
+
 // keyCurrentTerm is raft's key of the term (raft.go:28), whose write must not fail.
 var keyCurrentTerm = []byte("CurrentTerm")
 
@@ -54,6 +57,7 @@ func (g *guard) setTerm(term uint64) {
 			return
 		}
 	}
+	var told time.Time
 	for {
 		err := g.write(func() error {
 			if last := g.terms.last.Load(); term < last {
@@ -65,7 +69,10 @@ func (g *guard) setTerm(term uint64) {
 		if err == nil {
 			return
 		}
-		g.cfg.Logger.Error("cannot write the term, this member takes no part until it can", "term", term, "error", err)
+		if now := time.Now(); now.Sub(told) >= tellAgain {
+			g.cfg.Logger.Error("cannot write the term, this member takes no part until it can", "term", term, "error", err)
+			told = now
+		}
 		wait := time.NewTimer(g.cfg.Retry)
 		if g.failure() != nil {
 			wait.Stop() // no use in trying again: wait to be stopped
