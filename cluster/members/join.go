@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -16,16 +17,11 @@ func (m *Members) join(ctx context.Context) {
 		if len(missing) == 0 {
 			pause = firstJoinPause
 		}
+		var tries sync.WaitGroup
 		for _, address := range missing {
-			if ctx.Err() != nil {
-				return
-			}
-			if _, err := m.list.Join([]string{address.String()}); err != nil && ctx.Err() == nil {
-				if ok, skipped := m.quiet.Allow("join " + address.String()); ok {
-					m.log.Warn("cannot reach a member, trying on", "address", address, "error", first(err), "hint", hint(err.Error()), "skipped", skipped)
-				}
-			}
+			tries.Go(func() { m.try(ctx, address) })
 		}
+		tries.Wait()
 		wait := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():
@@ -35,6 +31,16 @@ func (m *Members) join(ctx context.Context) {
 		}
 		if len(missing) > 0 {
 			pause = min(2*pause, lastJoinPause)
+		}
+	}
+}
+
+// try joins by one address. Where a host takes connections and says nothing that lasts for [streamTimeout], in which others are joined: they
+// may know that our log is an old copy.
+func (m *Members) try(ctx context.Context, address netip.AddrPort) {
+	if _, err := m.list.Join([]string{address.String()}); err != nil && ctx.Err() == nil {
+		if ok, skipped := m.quiet.Allow("join " + address.String()); ok {
+			m.log.Warn("cannot reach a member, trying on", "address", address, "error", first(err), "hint", hint(err.Error()), "skipped", skipped)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -195,6 +196,53 @@ func TestMissingMembersAreLookedFor(t *testing.T) {
 	b := start(t, key, "b", func(c *members.Config) { c.Bind = port }) // and b knows nobody
 	a.waits("a/alive/ b/alive/")
 	b.waits("a/alive/ b/alive/")
+}
+
+// Hosts that take connections and say nothing do not keep others from being joined.
+func TestSilentMembersAreNotWaitedFor(t *testing.T) {
+	key := keyFile(t)
+	b := start(t, key, "b", nil)
+	var silent []net.Listener
+	ended := make(chan struct{}, 10)
+	var held sync.WaitGroup
+	for range cap(ended) {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		silent = append(silent, ln)
+		held.Go(func() {
+			for {
+				c, err := ln.Accept()
+				if err != nil {
+					return
+				}
+				held.Go(func() {
+					defer c.Close()
+					_, _ = io.Copy(io.Discard, c) // until the other side gives up
+					select {
+					case ended <- struct{}{}:
+					default:
+					}
+				})
+			}
+		})
+	}
+	a := start(t, key, "a", func(c *members.Config) {
+		for _, ln := range silent {
+			c.Join = append(c.Join, ln.Addr().String())
+		}
+		c.Join = append(c.Join, b.Addr().String())
+	})
+	a.waits("a/alive/ b/alive/")
+	if n := len(ended); n > 0 {
+		t.Errorf("b was joined when %d members that say nothing had been given up", n)
+	}
+	a.stop()
+	for _, ln := range silent {
+		ln.Close()
+	}
+	held.Wait()
 }
 
 func TestMembersThatCrashedAreLookedFor(t *testing.T) {
