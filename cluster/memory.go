@@ -44,14 +44,20 @@ type memory struct {
 	heard    chan struct{} // closed when another member has told what it remembers
 	restored chan struct{} // closed when that shows that our log has forgotten something
 
-	mu    sync.Mutex
-	had   position // the furthest that our log has been in this process
-	known map[string]position
-	err   error
+	mu       sync.Mutex
+	began    position // where our log was when this process began
+	had      position // the furthest that it has been in this process
+	said     position // and the furthest that others have been told, or might have been
+	listened bool     // one of them has told what it knows of it, or there was none
+	known    map[string]position
+	err      error
 }
 
 func newMemory(self string, had position) *memory {
-	return &memory{self: self, heard: make(chan struct{}), restored: make(chan struct{}), had: had, known: make(map[string]position)}
+	return &memory{
+		self: self, heard: make(chan struct{}), restored: make(chan struct{}), began: had, had: had, said: had, listened: had.Index == 0,
+		known: make(map[string]position),
+	}
 }
 
 // reached notes where our log is.
@@ -63,12 +69,20 @@ func (m *memory) reached(p position) {
 	}
 }
 
-// tell encodes what is known, our own log included.
+// tell encodes what is known, our own log included: as it was when this process began, until somebody has told of it. What they know that is further is
+// from before then, also where they come to tell it when calls have filled the log again.
 func (m *memory) tell() []byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.had.Index > 0 {
-		m.known[m.self] = m.had
+	own := m.began
+	if m.listened {
+		own = m.had
+	}
+	if own.beyond(m.said) {
+		m.said = own
+	}
+	if own.Index > 0 {
+		m.known[m.self] = own
 	}
 	for {
 		b, err := json.Marshal(m.known)
@@ -109,9 +123,12 @@ func (m *memory) recall(b []byte) error {
 			m.known[id] = p
 		}
 	}
-	if p := told[m.self]; m.err == nil && p.forgotten(m.had) {
-		m.err = fmt.Errorf("%s was at entry %d of term %d, and now is at %d of term %d: %w", m.self, p.Index, p.LogTerm, m.had.Index, m.had.LogTerm, ErrRestored)
+	if p := told[m.self]; m.err == nil && p.beyond(m.said) && p.forgotten(m.began) {
+		m.err = fmt.Errorf("%s was at entry %d of term %d, and began at %d of term %d: %w", m.self, p.Index, p.LogTerm, m.began.Index, m.began.LogTerm, ErrRestored)
 		close(m.restored)
+	}
+	if _, ours := told[m.self]; ours {
+		m.listened = true
 	}
 	select {
 	case <-m.heard:

@@ -2,6 +2,7 @@ package cluster_test
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -54,16 +55,12 @@ func TestRestoredLogIsNoticed(t *testing.T) {
 			leader.mustAdvance()
 		}
 		w.agreed(leader.group.State().Mark)
-		if err := other.group.Recall(m.group.Memory()); err != nil {
-			t.Fatal(err)
-		}
+		gossip(t, m, other)
 
 		// A restart as it is does no harm.
 		m.kill()
 		m.start()
-		if err := m.group.Recall(other.group.Memory()); err != nil {
-			t.Fatal(err)
-		}
+		gossip(t, m, other)
 		w.agreed(leader.mustAdvance())
 
 		m.kill()
@@ -79,6 +76,46 @@ func TestRestoredLogIsNoticed(t *testing.T) {
 			t.Errorf("it took part for %s", took)
 		}
 		leader.mustAdvance()
+	})
+}
+
+// The same where others could not tell until calls had filled its log again: it has voted meanwhile, but it is noticed.
+func TestRestoredLogIsNoticedLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c")
+		w.tune = func(c *cluster.Config) { c.RecallWait = time.Second }
+		defer w.close()
+		w.startAll()
+		leader := w.leader()
+		leader.mustAdvance()
+		w.agreed(leader.group.State().Mark)
+		m, other := w.followers(leader)[0], w.followers(leader)[1]
+		backup := copyOf(t, m.medium.Backend)
+		leader.mustAdvance()
+		w.agreed(leader.group.State().Mark)
+		gossip(t, m, other)
+
+		// A restart as it is does no harm, nor what is told of itself after that.
+		m.kill()
+		m.start()
+		w.agreed(leader.mustAdvance())
+		for range 2 {
+			gossip(t, m, other)
+			w.agreed(leader.mustAdvance())
+		}
+		if !m.alive() {
+			t.Fatalf("the member ended: %v", m.err)
+		}
+
+		m.kill()
+		m.faults.Backend = backup
+		m.start()
+		w.agreed(leader.mustAdvance())
+		m.group.Memory()     // did not arrive
+		gossip(t, m, leader) // which knows nothing of it
+		gossip(t, m, other)
+		w.until("the member stops", 5*time.Second, func() bool { return !m.alive() })
+		mustErr(t, m.err, cluster.ErrRestored)
 	})
 }
 
@@ -160,6 +197,15 @@ func TestRecallOfGarbage(t *testing.T) {
 		}
 		leader.mustAdvance()
 	})
+}
+
+// gossip has two members tell each other: what both say is fixed before either listens.
+func gossip(t *testing.T, a, b *member) {
+	t.Helper()
+	one, other := a.group.Memory(), b.group.Memory()
+	if err := errors.Join(b.group.Recall(one), a.group.Recall(other)); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // copyOf copies what is on a disk.
