@@ -184,6 +184,43 @@ func TestUpstreamsServeNoSync(t *testing.T) {
 	}
 }
 
+// The same where upstreams are there just in time to tell the last block before our round, and it alone: what is
+// irreversible cannot be read in it. Nothing is sent beside what it certifies.
+func TestUpstreamsTellTheLastBlockAlone(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ before, gap time.Duration }{
+		{2000 * time.Millisecond, 900 * time.Millisecond},
+		{2200 * time.Millisecond, 900 * time.Millisecond},
+		{2200 * time.Millisecond, 1200 * time.Millisecond},
+	} {
+		t.Run(tc.before.String()+" before our round, for "+tc.gap.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}})
+				defer f.close()
+				stall := func(on bool) {
+					for u := range f.net.Addrs() {
+						f.net.Upstream(u).StallSync(on)
+					}
+				}
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, tc.before)
+				stall(true)
+				f.members[0].kill()
+				f.appoint(f.members[1], tc.gap)
+				time.Sleep(8 * time.Second) // fake time
+				stall(false)
+				rounds(1)
+				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 12 {
+					f.dump(f.members[1].began, 300)
+					t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
+				}
+			})
+		})
+	}
+}
+
 // One upstream is not heard any more, but hears us, and the other one lags: our
 // round begins on a block that the network has gone on from. What that is the
 // lagging one tells, and nothing is sent to the one that must know by then.

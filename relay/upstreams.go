@@ -342,8 +342,14 @@ func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
 
 // dead reports whether e is on a branch that an upstream has dropped, since
 // another one is irreversible there: e would not link, whatever was sent before,
-// or is not even looked at.
+// or is not even looked at. After a gap that the upstream does not fill, its last block is all
+// that is known of its branch: what that certifies is not ours where our branch has a later block at that height, or ends below.
 func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
+	if last := h.ring.Get(u.apart); last != nil && !last.Public && last.Block.QCClaim.Present {
+		if a := h.ring.Ancestor(e, min(last.Block.QCClaim.Num, e.Block.Num())); a != nil && a.Block.Slot > last.Block.Slot {
+			return true
+		}
+	}
 	if u.final == (wire.ID{}) {
 		return false
 	}
