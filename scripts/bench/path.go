@@ -43,6 +43,9 @@ func (rep *report) pathCells(ctx context.Context, s *settings, g *rig, round int
 	down := newFeed(c, theirs, g.ups[0], 1)
 	up := newFeed(c, ours, g.replicas[0], 1)
 	up.latency = make([]int64, 0, 1<<16)
+	if err := g.ups[0].apart(); err != nil {
+		return err
+	}
 	g.receive(g.replicas[0], down, false)
 	g.receive(g.ups[0], up, false)
 	for _, size := range s.Sizes {

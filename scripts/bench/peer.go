@@ -4,11 +4,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -28,6 +31,8 @@ type peer struct {
 	r     *bufio.Reader
 	bytes atomic.Int64 // of blocks that arrived whole
 	last  uint32       // height of the last one
+
+	thread *threadReader // nil: it is read by package net
 }
 
 func newPeer(c net.Conn) *peer { return &peer{c: c, r: bufio.NewReaderSize(c, 256<<10)} }
@@ -127,5 +132,24 @@ func (p *peer) speak(done <-chan struct{}) {
 
 var _ io.Closer = (*peer)(nil)
 
+// apart has the peer read on a thread of its own, see [threadReader].
+func (p *peer) apart() error {
+	t, err := newThreadReader(p.c)
+	if err != nil {
+		return err
+	}
+	ahead, err := p.r.Peek(p.r.Buffered())
+	if err != nil {
+		return errors.Join(err, t.Close())
+	}
+	p.thread, p.r = t, bufio.NewReaderSize(io.MultiReader(bytes.NewReader(slices.Clone(ahead)), t), 256<<10)
+	return nil
+}
+
 // Close ends the connection.
-func (p *peer) Close() error { return p.c.Close() }
+func (p *peer) Close() error {
+	if p.thread != nil {
+		p.thread.end()
+	}
+	return p.c.Close()
+}

@@ -182,8 +182,12 @@ func (g *rig) dial(ctx context.Context, front string, i int) (*peer, error) {
 
 // receive lets p hand its blocks to the feed until the rig is closed. The peer speaks now and then if it only listens.
 func (g *rig) receive(p *peer, f *feed, listens bool) {
+	receive := p.receive
+	if p.thread != nil {
+		receive = p.receiveApart
+	}
 	g.wg.Go(func() {
-		err := p.receive(f.arrived)
+		err := receive(f.arrived)
 		select {
 		case <-g.done:
 		default:
