@@ -33,7 +33,11 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 		return
 	}
 	h.ring.Note(e, from.number)
-	h.creditParent(e)
+	if p := h.ring.Parent(e); p != nil && p.Emitted {
+		defer h.credit(p) // it is ours and has gone: nothing here hangs on that, and this one is in a hurry
+	} else {
+		h.credit(p)
+	}
 	if e.From(o.ID) {
 		h.vouch(e, o, at)
 		return

@@ -71,7 +71,9 @@ func (p *peer) receiveApart(arrived func(num uint32)) error {
 	runtime.LockOSThread()
 	// Without UnlockOSThread: the thread ends with its goroutine, and its priority with it.
 	if err := hurry(); err != nil {
-		withoutPriority.Do(func() { fmt.Fprintf(os.Stderr, "the upstream waits for a processor like all others, p99 is too high: %v\n", err) })
+		withoutPriority.Do(func() {
+			fmt.Fprintf(os.Stderr, "the upstream waits for a processor like all others, p99 is too high: %v\n", err)
+		})
 	}
 	defer p.thread.Close()
 	return p.receive(arrived)
