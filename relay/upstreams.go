@@ -215,9 +215,13 @@ func (h *hub) dun(now time.Time) {
 		if u.apart == (wire.ID{}) {
 			continue
 		}
-		if e := h.ring.Get(u.apart); e != nil && !e.Public {
+		switch e := h.ring.Get(u.apart); {
+		case e != nil && !e.Public:
 			h.fillGap(u, e, now)
-		} else {
+		case e != nil:
+			h.finalize(u, e) // another upstream has filled the gap
+			fallthrough
+		default:
 			u.apart = wire.ID{}
 		}
 	}
@@ -345,7 +349,7 @@ func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
 // or is not even looked at. After a gap that the upstream does not fill, its last block is all
 // that is known of its branch: what that certifies is not ours where our branch has a later block at that height, or ends below.
 func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
-	if last := h.ring.Get(u.apart); last != nil && !last.Public && last.Block.QCClaim.Present {
+	if last := h.ring.Get(u.apart); last != nil && last.Block.QCClaim.Present {
 		if a := h.ring.Ancestor(e, min(last.Block.QCClaim.Num, e.Block.Num())); a != nil && a.Block.Slot > last.Block.Slot {
 			return true
 		}
