@@ -188,71 +188,56 @@ func TestUpstreamsServeNoSync(t *testing.T) {
 // irreversible cannot be read in it. Nothing is sent beside what it certifies.
 func TestUpstreamsTellTheLastBlockAlone(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ before, gap time.Duration }{
-		{2000 * time.Millisecond, 900 * time.Millisecond},
-		{2200 * time.Millisecond, 900 * time.Millisecond},
-		{2200 * time.Millisecond, 1200 * time.Millisecond},
-	} {
-		t.Run(tc.before.String()+" before our round, for "+tc.gap.String(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}})
-				defer f.close()
-				stall := func(on bool) {
-					for u := range f.net.Addrs() {
-						f.net.Upstream(u).StallSync(on)
-					}
-				}
-				rounds(2)
-				f.net.Oracle.Begin(f.now())
-				f.awaitSlot(0, tc.before)
-				stall(true)
-				f.members[0].kill()
-				f.appoint(f.members[1], tc.gap)
-				time.Sleep(8 * time.Second) // fake time
-				stall(false)
-				rounds(1)
-				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 12 {
-					f.dump(f.members[1].began, 300)
-					t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
-				}
-			})
-		})
+	stall := func(f *fleet, on bool) {
+		f.net.Upstream(0).StallSync(on)
+		f.net.Upstream(1).StallSync(on)
 	}
+	gapThenTheLastBlock(t, 2000*time.Millisecond, 900*time.Millisecond, stall)
+	gapThenTheLastBlock(t, 2200*time.Millisecond, 900*time.Millisecond, stall)
+	gapThenTheLastBlock(t, 2200*time.Millisecond, 1200*time.Millisecond, stall)
 }
 
 // The same where the other upstream serves and lags: what it tells half a second later fills the gap, and what is
 // irreversible at the first one can be read then.
 func TestLaggingUpstreamFillsTheGap(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct{ before, gap, lag time.Duration }{
-		{2000 * time.Millisecond, 900 * time.Millisecond, 1400 * time.Millisecond},
-		{2200 * time.Millisecond, 900 * time.Millisecond, 1600 * time.Millisecond},
-		{2400 * time.Millisecond, 1200 * time.Millisecond, 1400 * time.Millisecond},
-	} {
-		t.Run(tc.before.String()+" before our round, for "+tc.gap.String(), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}})
-				defer f.close()
-				rounds(2)
-				f.net.Oracle.Begin(f.now())
-				f.awaitSlot(0, tc.before)
-				f.net.Upstream(0).StallSync(true)
-				f.net.Upstream(1).Lag(tc.lag)
-				f.members[0].kill()
-				f.appoint(f.members[1], tc.gap)
-				time.Sleep(8 * time.Second) // fake time
-				f.net.Upstream(0).StallSync(false)
-				f.net.Upstream(1).Lag(0)
-				rounds(1)
-				if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 12 {
-					f.dump(f.members[1].began, 300)
-					t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
-				}
-			})
-		})
+	lag := func(d time.Duration) func(*fleet, bool) {
+		return func(f *fleet, on bool) {
+			f.net.Upstream(0).StallSync(on)
+			if !on {
+				d = 0
+			}
+			f.net.Upstream(1).Lag(d)
+		}
 	}
+	gapThenTheLastBlock(t, 2000*time.Millisecond, 900*time.Millisecond, lag(1400*time.Millisecond))
+	gapThenTheLastBlock(t, 2200*time.Millisecond, 900*time.Millisecond, lag(1600*time.Millisecond))
+	gapThenTheLastBlock(t, 2400*time.Millisecond, 1200*time.Millisecond, lag(1400*time.Millisecond))
+}
+
+// gapThenTheLastBlock has the leader die before our round, nobody lead for a while, and upstreams in trouble from then until after the round.
+func gapThenTheLastBlock(t *testing.T, before, gap time.Duration, trouble func(f *fleet, on bool)) {
+	t.Helper()
+	t.Run(before.String()+" before our round, for "+gap.String(), func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {0, 1}, {0, 1}}})
+			defer f.close()
+			rounds(2)
+			f.net.Oracle.Begin(f.now())
+			f.awaitSlot(0, before)
+			trouble(f, true)
+			f.members[0].kill()
+			f.appoint(f.members[1], gap)
+			time.Sleep(8 * time.Second) // fake time
+			trouble(f, false)
+			rounds(1)
+			if got := f.net.Report(); got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 12 {
+				f.dump(f.members[1].began, 300)
+				t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
+			}
+		})
+	})
 }
 
 // One upstream is not heard any more, but hears us, and the other one lags: our

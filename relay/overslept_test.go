@@ -24,6 +24,20 @@ func (c stillClock) SlotAt(t time.Time) wire.Slot {
 	return c.SystemClock.SlotAt(t)
 }
 
+// gaveUp fails unless the relay has ended its leadership because it stood still, and has it lead again.
+func (s *stage) gaveUp() {
+	s.t.Helper()
+	select {
+	case err := <-s.led:
+		if !errors.Is(err, relay.ErrStoodStill) {
+			s.t.Errorf("leadership ended by %v, want %v", err, relay.ErrStoodStill)
+		}
+		s.lead()
+	default:
+		s.t.Error("it leads")
+	}
+}
+
 // A leader's process is stopped, and a block of its replica waits for it when it goes on. Where
 // another leader may have gone by unresolved_after meanwhile, that block stays; elsewhere it goes, late: no
 // other block can.
@@ -66,15 +80,7 @@ func TestLeaderThatStoodStillIsOneNoMore(t *testing.T) {
 				if tc.goes {
 					return
 				}
-				select {
-				case err := <-s.led:
-					if !errors.Is(err, relay.ErrStoodStill) {
-						t.Errorf("leadership ended by %v, want %v", err, relay.ErrStoodStill)
-					}
-					s.lead()
-				default:
-					t.Error("it still leads")
-				}
+				s.gaveUp()
 			})
 		})
 	}
@@ -158,15 +164,7 @@ func TestLeadershipFromBeforeItStoodStill(t *testing.T) {
 				if tc.leads {
 					return
 				}
-				select {
-				case err := <-s.led:
-					if !errors.Is(err, relay.ErrStoodStill) {
-						t.Errorf("leadership ended by %v, want %v", err, relay.ErrStoodStill)
-					}
-					s.lead()
-				default:
-					t.Error("it leads")
-				}
+				s.gaveUp()
 			})
 		})
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"slices"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/director"
@@ -233,6 +234,11 @@ func (h *hub) grace() time.Duration {
 		return max(leadGrace, 2*h.cfg.SlotLength)
 	}
 	return leadGrace
+}
+
+// shown reports whether an upstream is connected whose head is known: what was missed has come.
+func (h *hub) shown() bool {
+	return slices.ContainsFunc(h.upSet, func(u *upPeer) bool { return u.placed && !h.lags(u) })
 }
 
 // readySource returns a live replica other than except whose child of the mark, or of the

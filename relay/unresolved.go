@@ -121,14 +121,3 @@ func (h *hub) toldUntil(then, now time.Time) bool {
 	}
 	return false
 }
-
-// shown reports whether an upstream is connected whose head is known: it would
-// have shown a child of the mark.
-func (h *hub) shown() bool {
-	for _, u := range h.upSet {
-		if u.placed && !h.lags(u) {
-			return true
-		}
-	}
-	return false
-}

@@ -346,13 +346,10 @@ func (h *hub) passed(u *upPeer, e *ring.Entry) bool {
 
 // dead reports whether e is on a branch that an upstream has dropped, since
 // another one is irreversible there: e would not link, whatever was sent before,
-// or is not even looked at. After a gap that the upstream does not fill, its last block is all
-// that is known of its branch: what that certifies is not ours where our branch has a later block at that height, or ends below.
+// or is not even looked at.
 func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
-	if last := h.ring.Get(u.apart); last != nil && last.Block.QCClaim.Present {
-		if a := h.ring.Ancestor(e, min(last.Block.QCClaim.Num, e.Block.Num())); a != nil && a.Block.Slot > last.Block.Slot {
-			return true
-		}
+	if u.apart != (wire.ID{}) && h.besideApart(u, e) {
+		return true
 	}
 	if u.final == (wire.ID{}) {
 		return false
@@ -362,6 +359,17 @@ func (h *hub) dead(u *upPeer, e *ring.Entry) bool {
 	}
 	a := h.ring.Ancestor(e, u.final.Num())
 	return a != nil && a.Block.ID != u.final
+}
+
+// besideApart reports whether e is beside what the upstream's last block certifies, which came after a gap: until that
+// is filled it is all that is known of that branch. What it certifies is no block that is later than it, nor above such a one.
+func (h *hub) besideApart(u *upPeer, e *ring.Entry) bool {
+	last := h.ring.Get(u.apart)
+	if last == nil || !last.Block.QCClaim.Present {
+		return false
+	}
+	a := h.ring.Ancestor(e, min(last.Block.QCClaim.Num, e.Block.Num()))
+	return a != nil && a.Block.Slot > last.Block.Slot
 }
 
 // sendable reports whether every block of the list may go to the upstream, and
