@@ -136,11 +136,15 @@ func (h *hub) ask(e *ring.Entry, o ring.Origin) gate.Verdict {
 
 // maySpeak reports whether the right to follow the network's chain may be
 // reserved for the source: the active replica, or, where all replicas sign,
-// whoever is first while the active one is silent, and no block of that one waits for the group.
+// whoever is first while the active one is silent, and no block of that one waits for the group. An observer
+// may pass on a block of ours that nobody else is here for: that makes it no producer.
 func (h *hub) maySpeak(id wire.ID) bool {
 	active := h.dir.Active()
 	if active == id {
 		return true
+	}
+	if s := h.sources[id]; s != nil && s.observer {
+		return false
 	}
 	waits := h.gate.Outstanding() && h.round.wish.source == active
 	if active == (wire.ID{}) || (h.mode() == director.Passive && !h.fit(active) && !waits) {
