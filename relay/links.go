@@ -42,6 +42,8 @@ type link struct {
 	ours     wire.ID // announced for the next vote
 	attached map[wire.ID]presence
 	ready    bool // the follower has said hello
+	alone    bool // the leader has no upstream
+	served   bool // it has had one since the link is up
 }
 
 // presence is the state of a replica at the other relay.

@@ -146,6 +146,11 @@ func (h *hub) onRoster(k *link, r roster) {
 	if r.ups > 0 && h.successor.IsZero() {
 		h.successor = time.Now()
 	}
+	if r.ups > 0 && k.alone {
+		h.endGap()
+		h.spare.led = k.served
+	}
+	k.alone, k.served = r.ups == 0, k.served || r.ups > 0
 	h.dir.Adopt(r.active)
 	h.heardLIB = max(h.heardLIB, r.lib)
 	for _, local := range h.replicaSet {

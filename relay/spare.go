@@ -24,6 +24,7 @@ type spare struct {
 	done   bool      // it was, after this gap
 	ended  time.Time // when the gap did
 	newest uint32    // the highest block that others' votes were known of then
+	led    bool      // a leader was there all the while: who is active by its word is at work
 }
 
 // endGap notes that somebody tells of the network again.
@@ -70,7 +71,7 @@ func (h *hub) atHand() []director.Replica {
 // is not at hand one that is about to begin counts as well.
 func (h *hub) begins(now time.Time) bool {
 	slot, ahead := h.clock.SlotAt(now), wire.Slot(1)
-	if !h.fit(h.dir.Active()) {
+	if active := h.dir.Active(); !h.fit(active) && (!h.spare.led || active.IsZero()) {
 		ahead += wire.Slot(gapFor / h.cfg.SlotLength)
 	}
 	for s := max(slot, 1) - 1; s <= slot+ahead; s++ {

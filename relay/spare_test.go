@@ -205,3 +205,36 @@ func TestUpstreamsAwayBeforeOurRound(t *testing.T) {
 		})
 	}
 }
+
+// The same at a leader that has no standby, and the links to the other relays stand meanwhile: one there is woken, but
+// not where the active replica has heard of the chain before it begins.
+func TestUpstreamsAwayBeforeOurRoundWithNoStandbyAtTheLeader(t *testing.T) {
+	t.Parallel()
+	for _, tc := range some([]struct {
+		dials    [][]int
+		gap, end time.Duration
+		woken    bool
+	}{
+		{[][]int{{0}, {1}}, 1200, 300, true},
+		{[][]int{{0}, {1}}, 1500, 300, true},
+		{[][]int{{0}, {1}}, 1500, 100, true},
+		{[][]int{{1}, {1}}, 1200, 300, true},
+		{[][]int{{0}, {1}}, 1200, 800, false},
+	}) {
+		t.Run(fmt.Sprintf("%v, %d to %d ms before", tc.dials, tc.gap+tc.end, tc.end), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFleet(t, fleetConfig{relays: 2, mode: director.Votes, load: 4, dials: tc.dials, finalizer: []int{0, 1}})
+				defer f.close()
+				rounds(2)
+				f.net.Oracle.Begin(f.now())
+				f.awaitSlot(0, (tc.gap+tc.end)*time.Millisecond)
+				f.members[0].hangUp(tc.gap * time.Millisecond)
+				rounds(1)
+				f.clean(12, 0)
+				if got := f.net.Report(); got.SignedExtra != 0 && !tc.woken {
+					t.Errorf("%d blocks signed by a standby, want none", got.SignedExtra)
+				}
+			})
+		})
+	}
+}

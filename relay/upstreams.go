@@ -128,6 +128,9 @@ func (h *hub) upstreamDown(u *upPeer, err error) {
 	h.upSet = without(h.upSet, u)
 	h.peers.Leave(u.number)
 	h.record(Record{Kind: UpstreamDown, Name: u.name, Err: err})
+	if len(h.upSet) == 0 {
+		h.sendRosters() // followers are to know when a gap begins
+	}
 }
 
 // locateUp places an upstream on the chain by what it last told, asks it for
