@@ -292,8 +292,9 @@ func (h *hub) onLinkBlock(k *link, e *event) error {
 
 // onSignedBlock takes a block of ours from another relay.
 func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at time.Time) {
+	signed := ring.Origin{ID: o.source, Watched: o.watched || o.emitted}
 	if !k.l.up {
-		h.onOurBlock(b, f, ring.Origin{ID: o.source, Watched: o.watched || o.emitted}, &k.peer, at)
+		h.onOurBlock(b, f, signed, &k.peer, at)
 		return
 	}
 	e := h.keep(b, f)
@@ -302,8 +303,10 @@ func (h *hub) onSignedBlock(k *link, b wire.Block, f *wire.Frame, o origin, at t
 	}
 	h.ring.Note(e, k.number)
 	h.creditParent(e)
-	if !e.From(o.source) {
-		e.Origins = append(e.Origins, ring.Origin{ID: o.source, Watched: o.watched || o.emitted})
+	if !e.From(signed.ID) {
+		e.Origins = append(e.Origins, signed)
+	} else {
+		h.vouch(e, signed)
 	}
 	if o.emitted {
 		e.Emitted = true

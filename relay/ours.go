@@ -39,7 +39,9 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 		h.credit(p)
 	}
 	if e.From(o.ID) {
-		h.vouch(e, o, at)
+		if h.vouch(e, o) {
+			h.take(e, o, at)
+		}
 		return
 	}
 	if h.otherChild(e, o.ID) {
@@ -64,15 +66,15 @@ func (h *hub) take(e *ring.Entry, o ring.Origin, at time.Time) {
 }
 
 // vouch takes the word of a second relay for a block that is here: it may have
-// watched the source for longer.
-func (h *hub) vouch(e *ring.Entry, o ring.Origin, at time.Time) {
+// watched the source for longer. It reports whether that is news.
+func (h *hub) vouch(e *ring.Entry, o ring.Origin) bool {
 	for i := range e.Origins {
 		if known := &e.Origins[i]; known.ID == o.ID && o.Watched && !known.Watched && !h.otherChild(e, o.ID) {
 			known.Watched = true
-			h.take(e, o, at)
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // otherChild reports whether the ring holds another child of e's parent by the
