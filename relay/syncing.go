@@ -14,6 +14,7 @@ const wakeAfter = 2 * time.Second
 // tellAgain is when a replica that was told to sync and has asked for nothing is told once more. A nodeos that
 // syncs from somewhere else heeds no notice until nothing has come of that for 5 s (net_plugin.cpp:2143-2163), and
 // when that connection then ends it asks nobody by itself, if a block of ours made it forget its source (2498-2503).
+// It is for the relay that feeds it to say so.
 const tellAgain = 6 * time.Second
 
 // startSync tells a replica that is too far behind for the ring to ask for
@@ -58,7 +59,7 @@ func (h *hub) wake(r *replica, now time.Time) {
 		r.floor, r.woken = max(r.floor, served), true
 		h.setSyncing(r, false)
 		h.catchUp(r)
-	case now.Sub(r.quiet) > tellAgain:
+	case now.Sub(r.quiet) > tellAgain && !r.muted:
 		r.quiet = now
 		h.startSync(r)
 	}
