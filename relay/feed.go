@@ -48,6 +48,7 @@ const (
 	flagNetwork
 	flagBody
 	flagSilent
+	flagSevered
 )
 
 // origin says where a block comes from: who signed it, or that the network has
@@ -152,6 +153,23 @@ func parseNote(b []byte) (n Note, err error) {
 	n.sent = time.Unix(0, int64(binary.LittleEndian.Uint64(b[name+4:])))
 	n.Body = append([]byte(nil), b[name+12:]...)
 	return n, nil
+}
+
+// detach is a replica that is no longer connected to a follower.
+type detach struct {
+	id      wire.ID
+	severed bool // it has not hung up: the follower ended the connection, or its host is gone
+}
+
+func appendDetach(b []byte, d detach) []byte {
+	return append(append(b, d.id[:]...), flags(d.severed, flagSevered))
+}
+
+// parseDetach takes one without flags, as the first release sends it, for a replica that has hung up.
+func parseDetach(b []byte) (d detach, err error) {
+	d.id, err = parseNodeID(b)
+	d.severed = len(b) > len(d.id) && b[len(d.id)]&flagSevered != 0
+	return d, err
 }
 
 func parseNodeID(b []byte) (id wire.ID, err error) {

@@ -181,20 +181,11 @@ func (h *hub) linkFrame(k *link, e *event) error {
 		}
 		h.onAttach(k, a)
 	case typeDetach:
-		id, err := parseNodeID(body)
+		d, err := parseDetach(body)
 		if err != nil {
 			return err
 		}
-		if s := h.sources[id]; s != nil {
-			name, fit, votes := s.name, k.attached[id].fit, s.home == k && h.hearsVotes(id, s.observer)
-			h.detach(k, id)
-			h.hungUp(k.number, name)
-			h.doubtSync(!fit)
-			if votes {
-				h.votes.doubt(time.Now())
-			}
-		}
-		h.sendRosters()
+		h.onDetach(k, d)
 	case typeOrigin:
 		o, err := parseOrigin(body)
 		if err != nil {

@@ -132,7 +132,7 @@ func (h *hub) replicaDown(r *replica, err error) {
 	if s := h.sources[r.id]; s != nil && s.local == r {
 		s.local = nil
 		h.dropSource(s)
-		h.sendDetach(r.id)
+		h.sendDetach(detach{id: r.id, severed: !isHangUp(err)})
 	}
 	h.sendRosters()
 	if h.lead != nil {

@@ -75,9 +75,9 @@ func (h *hub) sendAttach(r *replica) {
 }
 
 // sendDetach tells the leader that a replica here is gone.
-func (h *hub) sendDetach(id wire.ID) {
+func (h *hub) sendDetach(d detach) {
 	if k := h.leader; k != nil {
-		h.sendFeed(k, typeDetach, append(h.buf[:0], id[:]...))
+		h.sendFeed(k, typeDetach, appendDetach(h.buf[:0], d))
 	}
 }
 
@@ -97,6 +97,22 @@ func (h *hub) onAttach(k *link, a attach) {
 	}
 	if news && h.lead != nil && a.id == h.dir.Active() {
 		h.onActive(director.CauseLeading)
+	}
+	h.sendRosters()
+}
+
+// onDetach takes note that a replica is gone from a follower. One that has hung up is the judge of what it was given.
+func (h *hub) onDetach(k *link, d detach) {
+	if s := h.sources[d.id]; s != nil {
+		name, fit, votes := s.name, k.attached[d.id].fit, s.home == k && h.hearsVotes(d.id, s.observer)
+		h.detach(k, d.id)
+		if !d.severed {
+			h.hungUp(k.number, name)
+			h.doubtSync(!fit)
+			if votes {
+				h.votes.doubt(time.Now())
+			}
+		}
 	}
 	h.sendRosters()
 }
