@@ -116,5 +116,5 @@ func (h *hub) cameBy(e *ring.Entry, then time.Time) bool {
 	if p.pulse.last.At.IsZero() {
 		return !e.Since.After(then) && !h.round.since.After(then)
 	}
-	return !e.Reached.IsZero() && !e.Reached.Add(-p.pulse.least/2).After(then)
+	return !e.Reached.IsZero() && !e.Reached.Add(-p.pulse.way()).After(then)
 }

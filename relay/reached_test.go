@@ -94,3 +94,31 @@ func TestReachedBelowALie(t *testing.T) {
 		}
 	})
 }
+
+// The way to the active replica has become longer, minutes ago: that it gets the last block of the producer before us
+// in time is known by how long that way is now, and the mark is there ahead of our round.
+func TestReachedByALongerWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newTrial(t)
+		defer c.close()
+		a := c.replicas(c.base.id, "nodeos-a")[0]
+		a.answers.Store(true)
+		way := func(d time.Duration) {
+			c.mem.SetDelay("relay", a.name, d)
+			c.mem.SetDelay(a.name, "relay", d)
+		}
+		way(5 * time.Millisecond)
+		prev := c.toOurs(24, a)
+		way(100 * time.Millisecond)
+		const ours = wire.Slot(36 + 20*12)
+		before := c.upTo(ours-2, prev, c.up, c.evil)
+		time.Sleep(time.Until(ours.Time().Add(-750 * time.Millisecond))) // fake time: it begins 150 ms later
+		last := child(before[len(before)-1].id, ours-1, "bpb", 0, 0)
+		c.up.write(last.frame)
+		c.evil.write(last.frame)
+		time.Sleep(300 * time.Millisecond) // fake time
+		if at := c.marked(); at != last.id.Num() {
+			t.Errorf("the mark is at height %d, want %d", at, last.id.Num())
+		}
+	})
+}

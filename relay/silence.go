@@ -23,23 +23,37 @@ const (
 	// blink bounds what one tick adds to the silence of others: we may have stood still
 	// ourselves.
 	blink = 100 * time.Millisecond
+	// leastFor is for how long the least that an answer took is known to be the way there: ways change.
+	leastFor = time.Minute
 )
 
 // pulse is what is known of a peer's answers.
 type pulse struct {
-	last   conn.Answer   // the last one
-	least  time.Duration // the least that one took
-	at     time.Duration // when that was seen; see hub.awake
-	silent bool          // it is long ago; who never answers at all is not meant
+	last   conn.Answer      // the last one
+	at     time.Duration    // when that was seen; see hub.awake
+	least  [2]time.Duration // the least that one took since turned, and in the leastFor before
+	turned time.Duration
+	silent bool // the last one is long ago; who never answers at all is not meant
 }
+
+// took notes what an answer took.
+func (p *pulse) took(d, awake time.Duration) {
+	switch {
+	case p.last.At.IsZero():
+		p.least, p.turned = [2]time.Duration{d, d}, awake
+	case awake-p.turned > leastFor:
+		p.least, p.turned = [2]time.Duration{d, p.least[0]}, awake
+	}
+	p.least[0] = min(p.least[0], d)
+}
+
+// way is how long the way back is, at its best.
+func (p *pulse) way() time.Duration { return min(p.least[0], p.least[1]) / 2 }
 
 // listen looks whether an answer has come, and reports whether that changes anything.
 func (p *peer) listen(awake, limit time.Duration) bool {
 	if last := p.conn.Answered(); last != p.pulse.last {
-		took := last.At.Sub(last.Asked)
-		if p.pulse.last.At.IsZero() || took < p.pulse.least {
-			p.pulse.least = took
-		}
+		p.pulse.took(last.At.Sub(last.Asked), awake)
 		p.pulse.last, p.pulse.at = last, awake
 	}
 	was := p.pulse.silent
