@@ -164,11 +164,9 @@ func (h *hub) emit(e *ring.Entry, o ring.Origin, at time.Time) {
 		h.supplyUp(u, e)
 	}
 	now := time.Now()
-	h.round.emitted(e.Block.Slot)
-	h.record(Record{
-		Kind: Forwarded, At: now, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID),
-		Delay: now.Sub(at), Lead: h.clock.TimeOf(e.Block.Slot).Sub(now),
-	})
+	lead := h.clock.TimeOf(e.Block.Slot).Sub(now)
+	h.round.emitted(e.Block.Slot, lead, h.cfg.SlotLength)
+	h.record(Record{Kind: Forwarded, At: now, Block: e.Block, Source: o.ID, Name: h.sourceName(o.ID), Delay: now.Sub(at), Lead: lead})
 	h.publish(e, nil)
 }
 

@@ -30,6 +30,7 @@ const (
 // rounds is what the hub remembers of our slots.
 type rounds struct {
 	last   wire.Slot // last slot for which a block of ours was emitted
+	next   time.Time // when that slot and the one after it are over, by the monotonic clock
 	judged wire.Slot // slots up to here have been looked at
 	closed wire.Slot // and here: they are a slot older
 	since  time.Time // when the active replica became so
@@ -48,7 +49,11 @@ func (r *rounds) reset(now wire.Slot) {
 	r.wish, r.stuck = wish{}, time.Time{}
 }
 
-func (r *rounds) emitted(s wire.Slot) { r.last = max(r.last, s) }
+// emitted notes that a block for the slot, whose time comes in so long, was emitted.
+func (r *rounds) emitted(s wire.Slot, lead, length time.Duration) {
+	r.last = max(r.last, s)
+	r.next = time.Now().Add(min(lead, director.RoundSlots*length) + 2*length)
+}
 
 // onTick does what depends on the clock.
 func (h *hub) onTick(now time.Time) {

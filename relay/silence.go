@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/conn"
-	"github.com/thinrelay/thinrelay/relay/director"
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
@@ -141,10 +140,10 @@ func (s *source) silent() bool {
 }
 
 // speaks reports whether the replica is active and not heard, while its blocks come in time: a line
-// that is broken one way. To go over to another one costs two slots in our round, and none after it.
+// that is broken one way. To go over to another one costs two slots in our round, and none after it. In time by a clock that
+// is not set back.
 func (h *hub) speaks(s *source) bool {
-	since := int64(h.clock.SlotAt(time.Now())) - int64(h.round.last)
-	return s.id == h.dir.Active() && s.silent() && since <= 1 && since >= -director.RoundSlots
+	return s.id == h.dir.Active() && s.silent() && time.Now().Before(h.round.next)
 }
 
 // settle chooses the relay that feeds the replica: this one, if it is heard here, or the

@@ -119,3 +119,35 @@ func TestFirstOfTheSilentSpeaks(t *testing.T) {
 		}
 	})
 }
+
+// The host of the active replica dies in our round, and the relay's clock is set back by some seconds: another one is
+// made active when the first one is known to be silent, though by the clock its last block has yet to come.
+func TestSilentWhileTheClockIsSetBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		clock := &stepped{}
+		s := newStage(t, director.Votes, func(c *relay.Config) { c.Clock = clock })
+		defer s.close()
+		prev := savanna(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(prev.id, prev.id)
+		a := s.dial("nodeos-a", prev.id, prev.id)
+		settle()
+		b := s.dial("nodeos-b", prev.id, prev.id)
+		up.write(prev.frame)
+		up.vote(1, prev.id)
+		time.Sleep(time.Second) // fake time: the first one is active
+		for range 3 {
+			prev = savanna(prev.id, relay.SystemClock{}.SlotAt(time.Now())+1, "bpa", 0, 0)
+			a.write(prev.frame)
+			time.Sleep(wire.SlotInterval) // fake time
+		}
+		a.answer()
+		if !up.has(prev.id) {
+			t.Fatalf("our blocks did not go: refused %v", s.refused(prev.id))
+		}
+		clock.ahead.Store(-int64(5 * time.Second))
+		time.Sleep(replicaSilence + 200*time.Millisecond) // fake time
+		if st, _ := s.node.Status(t.Context()); st.Active != b.id {
+			t.Errorf("%s is active, want nodeos-b", st.Active.Short())
+		}
+	})
+}
