@@ -291,6 +291,7 @@ func (c *chaos) empty(name string) {
 		}
 	}
 	delete(c.backups, name)
+	delete(c.old, name)
 }
 
 // backup is a copy of a data_dir.
@@ -331,27 +332,38 @@ func (c *chaos) restored(r *rand.Rand) *fault {
 		if !ok || time.Since(b.at) < old {
 			continue
 		}
-		return c.lost(name, fmt.Sprintf("of %s%s, %s old", name, c.part(name), time.Since(b.at).Round(time.Second)), r, func() {
-			for path, data := range b.files {
-				path = filepath.Join(c.relays[name].data(), path)
-				if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-					c.t.Fatal(err)
-				}
-				if err := os.WriteFile(path, data, 0o600); err != nil {
-					c.t.Fatal(err)
-				}
-			}
-		})
+		return c.lost(name, fmt.Sprintf("of %s%s, %s old", name, c.part(name), time.Since(b.at).Round(time.Second)), r, func() { c.put(name, b) })
 	}
 	return nil
+}
+
+// put puts a backup into a data_dir that is empty.
+func (c *chaos) put(name string, b backup) {
+	c.old[name] = true
+	for path, data := range b.files {
+		path = filepath.Join(c.relays[name].data(), path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			c.t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			c.t.Fatal(err)
+		}
+	}
 }
 
 // causes are what a relay may say when it ends by itself and its disk does not fail: that
 // it is not to go on with what it has, or cannot shake hands with anybody.
 var causes = []string{"move data_dir away", "certificate has expired"}
 
-// mayEnd reports whether a relay that has ended by itself had a cause.
+// oldCopy is what a relay says when it has noticed that its data_dir is an old copy.
+const oldCopy = "older than what this member had"
+
+// mayEnd reports whether a relay that has ended by itself had a cause. What it takes for an old copy
+// must be one: nothing else that is done to it, to its disk neither, has its log forget anything.
 func (c *chaos) mayEnd(name, last string) bool {
+	if strings.Contains(last, oldCopy) {
+		return c.old[name]
+	}
 	if a := c.afflict[name]; a.Error != "" || a.StallMS != 0 || time.Since(c.afflicts[name]) < grace {
 		return true
 	}
@@ -376,13 +388,14 @@ func (c *chaos) supervise() {
 			last := tail(r.log(), 40)
 			c.watch.panicked(name, last)
 			c.lines.say("         %-12s %s by itself; it is started again", "ended", name)
-			if last := tail(last, 3); !c.mayEnd(name, last) {
+			last = tail(last, 3)
+			if !c.mayEnd(name, last) {
 				c.fail("%s ends by itself without a cause:\n%s", name, last)
 			}
-			if strings.Contains(tail(last, 3), "older than what this member had") {
+			if strings.Contains(last, oldCopy) && c.old[name] {
 				c.noticed++
 			}
-			if strings.Contains(tail(last, 3), "move data_dir away") {
+			if strings.Contains(last, "move data_dir away") {
 				c.lines.say("         %-12s of %s is moved away, as it says", "data_dir", name)
 				c.empty(name)
 			}

@@ -46,6 +46,7 @@ type chaos struct {
 	dirs     map[string]string    // the relays' folders
 	mounted  bool                 // they have disks of their own
 	backups  map[string]backup
+	old      map[string]bool            // relays that were given one, since their data_dir was last empty
 	unruly   map[string]*simnet.Replica // replicas that ignore the vote gate, by name
 	fin2     *simnet.Replica            // a second host with our finalizer's key
 	fin2Ran  bool
@@ -82,7 +83,7 @@ func newChaos(t *testing.T, relayd string, seed uint64, wild bool) *chaos {
 	t.Helper()
 	c := &chaos{
 		began: time.Now(), deck: newDeck(seed, *chaosKinds), kinds: make(map[string]*tally), locks: make(map[string]bool),
-		down: make(map[string]int), afflict: make(map[string]*affliction), afflicts: make(map[string]time.Time), dirs: make(map[string]string), backups: make(map[string]backup), ended: make(map[string]time.Time), lines: newLines(),
+		down: make(map[string]int), afflict: make(map[string]*affliction), afflicts: make(map[string]time.Time), dirs: make(map[string]string), backups: make(map[string]backup), old: make(map[string]bool), ended: make(map[string]time.Time), lines: newLines(),
 	}
 	c.watch = newWatch(c)
 	s := setup{seed: seed, wild: wild, watch: c.watch.event, prepare: func(r *relay) { c.prepare(t, r, relayd) }}
