@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +13,7 @@ var ErrNoAdvertise = errors.New("set cluster.advertise to the address at which t
 // AdvertiseAddr is host:port at which the other members dial cluster.listen: cluster.advertise, else cluster.listen if that
 // names an address, else the address that the route to a member to join leaves from. It may look up names, but sends
 // nothing to anybody.
-func (c Config) AdvertiseAddr() (string, error) {
+func (c Config) AdvertiseAddr(ctx context.Context) (string, error) {
 	listenHost, port, err := net.SplitHostPort(c.Cluster.Listen)
 	if err != nil {
 		return "", fmt.Errorf("cluster.listen: %w", err)
@@ -29,7 +30,7 @@ func (c Config) AdvertiseAddr() (string, error) {
 	var causes []error
 	for _, member := range c.Cluster.Join {
 		// Connecting a UDP socket picks a route and sends nothing.
-		conn, err := net.Dial("udp", member)
+		conn, err := new(net.Dialer).DialContext(ctx, "udp", member)
 		if err != nil {
 			causes = append(causes, err)
 			continue

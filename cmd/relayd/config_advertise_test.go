@@ -22,13 +22,13 @@ func TestAdvertiseAddr(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := Config{Cluster: ClusterConfig{Advertise: tt.advertise, Listen: tt.listen, Join: tt.join}}
-			if got, err := c.AdvertiseAddr(); err != nil || got != tt.want {
+			if got, err := c.AdvertiseAddr(t.Context()); err != nil || got != tt.want {
 				t.Errorf("got %q, %v, want %q", got, err, tt.want)
 			}
 		})
 	}
 	c := Config{Cluster: ClusterConfig{Listen: "0.0.0.0:8300"}}
-	if got, err := c.AdvertiseAddr(); !errors.Is(err, ErrNoAdvertise) {
+	if got, err := c.AdvertiseAddr(t.Context()); !errors.Is(err, ErrNoAdvertise) {
 		t.Errorf("got %q, %v, want %v", got, err, ErrNoAdvertise)
 	}
 }

@@ -58,6 +58,10 @@ func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *
 			err = errors.Join(err, m.closeAll())
 		}
 	}()
+	advertise, err := m.ownAddr(ctx)
+	if err != nil {
+		return nil, err
+	}
 	m.journal = newJournal(cfg, m.metrics, log, p)
 	rc, err := m.relayConfig()
 	if err != nil {
@@ -75,7 +79,7 @@ func openMember(ctx context.Context, cfg Config, p parts, log hclog.Logger) (_ *
 	if m.api != nil {
 		m.close = append(m.close, m.api.Close)
 	}
-	layer, advertise, err := m.openGroupNet(ctx)
+	layer, err := m.openGroupNet(ctx, advertise)
 	if err != nil {
 		return nil, err
 	}

@@ -18,21 +18,46 @@ import (
 	"github.com/thinrelay/thinrelay/relay"
 )
 
-// openGroupNet opens what reaches the other members, and returns Raft's layer
-// and the address the others dial. A member alone reaches nobody.
-func (m *member) openGroupNet(ctx context.Context) (raft.StreamLayer, string, error) {
+const (
+	// addrPause is the time between two looks for our own address.
+	addrPause = time.Second
+	// addrTold is how often it is told that there is none yet.
+	addrTold = time.Minute
+)
+
+// ownAddr is the address the others dial. Where only the route to one of them can tell it, it is looked for until ctx ends: of hosts that start
+// together the names may mean nothing yet, and the network may not be there.
+func (m *member) ownAddr(ctx context.Context) (string, error) {
+	if m.cfg.Alone() {
+		return loneAddr, nil
+	}
+	var told time.Time
+	for {
+		addr, err := m.cfg.AdvertiseAddr(ctx)
+		if err == nil || !errors.Is(err, ErrNoAdvertise) || len(m.cfg.Cluster.Join) == 0 {
+			return addr, err
+		}
+		if now := time.Now(); now.Sub(told) >= addrTold && ctx.Err() == nil {
+			m.log.Warn("cannot find a way to any member in cluster.join, trying on", "error", err)
+			told = now
+		}
+		if !pause(ctx, addrPause) {
+			return "", context.Cause(ctx)
+		}
+	}
+}
+
+// openGroupNet opens what reaches the other members, who dial us at advertise,
+// and returns Raft's layer. A member alone reaches nobody.
+func (m *member) openGroupNet(ctx context.Context, advertise string) (raft.StreamLayer, error) {
 	if m.cfg.Alone() {
 		l := newLoneLayer()
 		m.close = append(m.close, l.Close)
-		return l, loneAddr, nil
-	}
-	advertise, err := m.cfg.AdvertiseAddr()
-	if err != nil {
-		return nil, "", err
+		return l, nil
 	}
 	ln, err := m.parts.listen(m.cfg.Cluster.Listen)
 	if err != nil {
-		return nil, "", fmt.Errorf("listen for members: %w", err)
+		return nil, fmt.Errorf("listen for members: %w", err)
 	}
 	tr, err := transport.Open(transport.Config{
 		Node: m.cfg.Node, Listener: ln, Advertise: advertise, Dial: m.parts.dialGroup,
@@ -41,14 +66,14 @@ func (m *member) openGroupNet(ctx context.Context) (raft.StreamLayer, string, er
 		Logger: m.log.Named("transport"),
 	})
 	if err != nil {
-		return nil, "", errors.Join(err, ln.Close())
+		return nil, errors.Join(err, ln.Close())
 	}
 	m.close = append(m.close, tr.Close)
 	m.links = link.New(link.Config{
 		Dialer: tr.Link(), Listener: tr.Link(), Logger: m.log.Named("link"),
 		Gone: func(leader string) { m.group.LeaderGone(leader) }, // the group is open before links run
 	})
-	return tr.Raft(), advertise, m.openGossip(ctx, advertise)
+	return tr.Raft(), m.openGossip(ctx, advertise)
 }
 
 // openGossip opens the membership.

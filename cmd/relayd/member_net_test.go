@@ -1,9 +1,15 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/thinrelay/thinrelay/cluster/members"
 )
@@ -61,6 +67,43 @@ func TestWhoMayEnter(t *testing.T) {
 			if got := m.allowed(name); got != want {
 				t.Errorf("%s may enter: %v, want %v", name, got, want)
 			}
+		}
+	})
+}
+
+// Of containers that start together the names of the others mean nothing at first: a relay that has to find its own address by them goes on trying,
+// and says so once a minute.
+func TestOwnAddressOnceAMemberIsFound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		var said bytes.Buffer
+		m := &member{
+			cfg: Config{Cluster: ClusterConfig{Listen: "0.0.0.0:8300", Join: []string{"127.0.0.1:99999"}}}, // which leads nowhere, without a question to anybody
+			log: hclog.New(&hclog.LoggerOptions{Output: &said}),
+		}
+		got := make(chan string, 1)
+		look := func() {
+			addr, err := m.ownAddr(ctx)
+			got <- fmt.Sprint(addr, err)
+		}
+		go look()
+		time.Sleep(90*time.Second + time.Millisecond) // fake time
+		synctest.Wait()
+		if n := strings.Count(said.String(), "trying on"); n != 2 {
+			t.Errorf("said %d times in a minute and a half, want 2:\n%s", n, said.String())
+		}
+		m.cfg.Cluster.Join[0] = "127.0.0.1:7946"
+		if got, want := <-got, "127.0.0.1:8300<nil>"; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+
+		m.cfg.Cluster.Join[0] = "127.0.0.1:99999"
+		go look()
+		synctest.Wait()
+		stop()
+		if got, want := <-got, fmt.Sprint(context.Canceled); got != want {
+			t.Errorf("stopped: got %s, want %s", got, want)
 		}
 	})
 }

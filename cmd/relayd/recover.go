@@ -44,7 +44,7 @@ refuses to go below it. Without --yes it only says what it would do, and shows t
 			}
 			advertise := loneAddr
 			if !cfg.Alone() {
-				if advertise, err = cfg.AdvertiseAddr(); err != nil {
+				if advertise, err = cfg.AdvertiseAddr(cmd.Context()); err != nil {
 					return err
 				}
 			}

@@ -46,6 +46,9 @@ func newLogger(cfg Config, w io.Writer) hclog.Logger {
 // runRelay runs one relay with real sockets and files until ctx ends.
 func runRelay(ctx context.Context, cfg Config, log hclog.Logger) error {
 	m, err := openMember(ctx, cfg, systemParts(cfg), log)
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil // it was stopped while it waited
+	}
 	if err != nil {
 		return fmt.Errorf("start: %w", err)
 	}
