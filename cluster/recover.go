@@ -60,7 +60,16 @@ func Recover(r Recovery) (out Recovered, err error) {
 		if !found {
 			return out, fmt.Errorf("recover: %w in %s: there is no log; correct data_dir", ErrNothing, r.DataDir)
 		}
-		if r.Medium, err = storage.OpenDisk(r.DataDir, r.Node, r.Logger); err != nil {
+		open := storage.OpenDisk
+		if r.DryRun {
+			open = storage.ReadDisk
+		}
+		if r.Medium, err = open(r.DataDir, r.Node, r.Logger); err != nil {
+			return out, fmt.Errorf("recover: %w", err)
+		}
+	}
+	if r.DryRun { // to open a store is to clear what its last process did not come to
+		if r.Medium, err = r.Medium.Copy(); err != nil {
 			return out, fmt.Errorf("recover: %w", err)
 		}
 	}

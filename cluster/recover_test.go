@@ -2,11 +2,17 @@ package cluster_test
 
 import (
 	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/raft"
+	"go.etcd.io/bbolt"
 
 	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/cluster/storage"
@@ -152,6 +158,83 @@ func openDisk(t *testing.T, dir string) *storage.Store {
 		t.Fatal(err)
 	}
 	return s
+}
+
+// A dry run changes nothing: not what was hidden behind a snapshot and not cleared yet, nor what a snapshot that was cut short has left, nor a page of the
+// log. It shows what the recovery then goes on from.
+func TestDryRunChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	threeTo(t, dir, 12)
+	m, err := storage.OpenDisk(dir, "a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, transport := raft.NewInmemTransport("a")
+	for _, left := range []func(raft.SnapshotSink) error{raft.SnapshotSink.Close, func(raft.SnapshotSink) error { return nil }} {
+		sink, err := m.Snapshots.Create(1, 11, 3, raft.Configuration{Servers: []raft.Server{{ID: "a"}, {ID: "b"}}}, 1, transport) // the log's 11th entry is of another term
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := sink.Write(fsm.AppendSnapshot(nil, fsm.State{Mark: mark(6, 0), Term: 3})); err != nil {
+			t.Fatal(err)
+		}
+		if err := left(sink); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	before := contents(t, dir)
+	r := cluster.Recovery{Node: "a", DataDir: dir, Advertise: "a:8300", DryRun: true}
+	dry, err := cluster.Recover(r)
+	if err != nil || dry.Before.Mark.Height() != 6 || len(dry.Former) != 2 {
+		t.Errorf("dry run: %+v, %v", dry, err)
+	}
+	if after := contents(t, dir); !maps.Equal(after, before) {
+		t.Errorf("in data_dir: %q before, %q after", slices.Sorted(maps.Keys(before)), slices.Sorted(maps.Keys(after)))
+	}
+	r.DryRun = false
+	if out, err := cluster.Recover(r); err != nil || out.Before != dry.Before || out.Index != dry.Index || !slices.Equal(out.Former, dry.Former) {
+		t.Errorf("recovery: got %+v, %v, want as in the dry run: %+v", out, err, dry)
+	}
+}
+
+// A dry run where the first process was killed as soon as it had begun.
+func TestDryRunOfALogWithNothingInIt(t *testing.T) {
+	dir := t.TempDir()
+	if err := openDisk(t, dir).Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := bbolt.Open(filepath.Join(dir, "raft.db"), 0o600, nil)
+	if err == nil {
+		err = errors.Join(db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket([]byte("logs")) }), db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := cluster.Recover(cluster.Recovery{Node: "a", DataDir: dir, Advertise: "a:8300", DryRun: true}); err == nil {
+		t.Errorf("got %+v", out)
+	}
+}
+
+// contents returns what is in a directory, by path.
+func contents(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := make(map[string]string)
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			all[path+"/"] = ""
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(dir, path))
+		all[path] = string(b)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 // threeTo makes the disk of one of three, with what a former leader wrote up to an entry and the last leader's snapshot up to the tenth, of height 5.

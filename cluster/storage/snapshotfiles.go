@@ -32,9 +32,7 @@ func openSnapshots(dir string, logger hclog.Logger) (*snapshotFiles, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshotFiles{FileSnapshotStore: files, dir: filepath.Join(dir, snapshotsDir), logger: logger, writing: make(map[string]bool)}
-	s.sweep()
-	return s, nil
+	return &snapshotFiles{FileSnapshotStore: files, dir: filepath.Join(dir, snapshotsDir), logger: logger, writing: make(map[string]bool)}, nil
 }
 
 // sweep removes what nobody writes any more.
