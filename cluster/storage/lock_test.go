@@ -2,6 +2,9 @@ package storage_test
 
 import (
 	"errors"
+	"go/build"
+	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -40,5 +43,34 @@ func TestTwoBeginOnAnEmptyDirectory(t *testing.T) {
 				t.Errorf("identity %+v when it is opened again, want %+v", got, had)
 			}
 		})
+	}
+}
+
+// Go's syscall has flock on every unix but two.
+func TestEachSystemHasALock(t *testing.T) {
+	files, err := filepath.Glob("lock_*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for system, want := range map[string]string{
+		"linux": "lock_flock.go", "android": "lock_flock.go", "darwin": "lock_flock.go", "freebsd": "lock_flock.go", "netbsd": "lock_flock.go", "openbsd": "lock_flock.go",
+		"dragonfly": "lock_flock.go", "illumos": "lock_flock.go", "solaris": "lock_fcntl.go", "aix": "lock_fcntl.go", "windows": "lock_other.go", "plan9": "lock_other.go",
+	} {
+		built := build.Default
+		built.GOOS = system
+		var got []string
+		for _, name := range files {
+			if name == "lock_test.go" {
+				continue
+			}
+			if match, err := built.MatchFile(".", name); err != nil {
+				t.Fatal(err)
+			} else if match {
+				got = append(got, name)
+			}
+		}
+		if !slices.Equal(got, []string{want}) {
+			t.Errorf("%s: got %v, want %s", system, got, want)
+		}
 	}
 }
