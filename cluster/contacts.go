@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -171,6 +172,15 @@ func (m *meter) of(id raft.ServerID, term uint64) contact {
 		return contact{rtt: c.rtt}
 	}
 	return c
+}
+
+// keep forgets who is none of the servers: a member that loses its disk is another one each time.
+func (m *meter) keep(servers []raft.Server) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	maps.DeleteFunc(m.contacts, func(id raft.ServerID, _ contact) bool {
+		return !slices.ContainsFunc(servers, func(s raft.Server) bool { return s.ID == id })
+	})
 }
 
 // maxRTT returns the longest round trip to one of the servers, of those that are known.

@@ -9,8 +9,8 @@ import (
 	"github.com/thinrelay/thinrelay/cluster"
 )
 
-// A container without a volume that crashes again and again is a new log each time. The configuration, and with it what a leader calls, must
-// not grow with each.
+// A container without a volume that crashes again and again is a new log each time. The configuration, and with it what a leader calls and what it knows of
+// those, must not grow with each.
 func TestCrashLoopWithoutADisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := world3(t)
@@ -31,5 +31,9 @@ func TestCrashLoopWithoutADisk(t *testing.T) {
 		}
 		w.voters(l, "a", "b", "c")
 		w.agreed(l.mustAdvance())
+		time.Sleep(time.Second) // fake time
+		if got := l.group.Contacts(); got != 2 {
+			t.Errorf("the leader of three knows %d others", got)
+		}
 	})
 }

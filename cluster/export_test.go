@@ -60,6 +60,14 @@ func (c *Config) SnapshotEvery(entries, keep uint64, look time.Duration) {
 // Snapshot makes this member take a snapshot now.
 func (g *Group) Snapshot() error { return g.running().raft.Snapshot().Error() }
 
+// Contacts returns of how many members something is known that they have answered.
+func (g *Group) Contacts() int {
+	m := g.running().meter
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.contacts)
+}
+
 // RoundTrips is what a leader takes the distance of a member for, where timeouts depend on it, after heartbeats that took so long.
 func RoundTrips(took ...time.Duration) time.Duration {
 	m := &meter{contacts: make(map[raft.ServerID]contact)}

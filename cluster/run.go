@@ -155,6 +155,7 @@ func (g *Group) tend(ctx context.Context, n *node, f *founder, cancel context.Ca
 	member := false
 	for {
 		servers := n.servers()
+		n.meter.keep(servers)
 		self, present := n.self()
 		switch {
 		case len(servers) == 0:
