@@ -27,6 +27,8 @@ type contact struct {
 	// rtt is the round trip of heartbeats: the shortest of the first ones, smoothed from then on; 0 when none was measured.
 	rtt   time.Duration
 	beats int // how many were measured, up to firstBeats
+	// silent says that the last call for its vote got no answer.
+	silent bool
 	// match is the last index known to be in its log as it is in ours.
 	match uint64
 }
@@ -89,6 +91,26 @@ func (m *meter) InstallSnapshot(id raft.ServerID, target raft.ServerAddress, req
 			return err
 		}
 	}
+}
+
+// RequestVote asks for a vote.
+func (m *meter) RequestVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return m.asked(id, m.inbox.RequestVote(id, target, req, resp))
+}
+
+// RequestPreVote asks whether there would be a vote.
+func (m *meter) RequestPreVote(id raft.ServerID, target raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	return m.asked(id, m.inbox.RequestPreVote(id, target, req, resp))
+}
+
+// asked notes whether a member has answered a candidate, and returns the call's error.
+func (m *meter) asked(id raft.ServerID, err error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.contacts[id]
+	c.silent = err != nil
+	m.contacts[id] = c
+	return err
 }
 
 // isHeartbeat says whether a call is one of those that raft sends beside its entries.
@@ -169,7 +191,7 @@ func (m *meter) of(id raft.ServerID, term uint64) contact {
 	defer m.mu.Unlock()
 	c := m.contacts[id]
 	if m.term != term {
-		return contact{rtt: c.rtt}
+		return contact{rtt: c.rtt, silent: c.silent}
 	}
 	return c
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -176,6 +177,43 @@ func TestNoQuorum(t *testing.T) {
 		time.Sleep(time.Minute)
 		fs[0].start()
 		w.leader().mustAdvance()
+	})
+}
+
+// Without a quorum no leader tells who is there; those that stand for election find out.
+func TestWhoIsSilentWithoutALeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, "a", "b", "c", "d", "e")
+		defer w.close()
+		w.startAll()
+		l := w.leader()
+		fs := w.followers(l)
+		w.until("all to vote", 10*time.Second, func() bool { return fs[0].group.Status().Voters == 5 })
+		silent := func(of *member) (names []string) {
+			for _, m := range of.group.Status().Members {
+				if m.Silent {
+					names = append(names, m.Name)
+				}
+			}
+			slices.Sort(names)
+			return names
+		}
+		killed := []*member{l, fs[0], fs[1]}
+		var want []string
+		for _, m := range killed {
+			want = append(want, m.name)
+			m.kill()
+		}
+		slices.Sort(want)
+		time.Sleep(4 * time.Second) // fake time
+		for _, left := range fs[2:] {
+			if got := silent(left); !slices.Equal(got, want) {
+				t.Errorf("silent for %s: got %v, want %v", left.name, got, want)
+			}
+		}
+		killed[0].start()
+		w.leader()
+		w.until("the one that is back to be heard", 10*time.Second, func() bool { return !slices.Contains(silent(w.leader()), killed[0].name) })
 	})
 }
 

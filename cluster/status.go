@@ -68,6 +68,8 @@ type Member struct {
 	Leader bool
 	// LastContact is the age of its last answer to this member if that leads, or of its last call if it leads; [Never] when unknown.
 	LastContact time.Duration
+	// Silent says that it did not answer when this member last stood for election.
+	Silent bool
 	// RTT is the round trip of heartbeats, 0 when this member has not measured it.
 	RTT time.Duration
 	// Behind is the number of entries it lacks. It is known to the leader only, see LastContact.
@@ -130,7 +132,7 @@ func (n *node) fill(s *Status, led reigning) {
 			Voter: srv.Suffrage == raft.Voter, Leader: srv.ID == leader, LastContact: Never,
 		}
 		c := n.meter.of(srv.ID, term)
-		m.RTT = c.rtt
+		m.RTT, m.Silent = c.rtt, c.silent
 		switch {
 		case srv.ID == n.id:
 			m.LastContact, m.RTT = 0, 0

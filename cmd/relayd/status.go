@@ -326,7 +326,7 @@ func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[stri
 		}
 	}
 	if m.gossip != nil {
-		m.fromGossip(&c, s.Quorum.OK)
+		m.fromGossip(&c, s.Quorum.OK || o.Silent)
 	}
 	if o.RTT > 0 {
 		c.RTTMS = ms(o.RTT)
@@ -337,8 +337,9 @@ func (m *member) otherMember(s *control.Status, o cluster.Member, notes map[stri
 	return c
 }
 
-// fromGossip fills in what no note told. Notes come by way of the leader: without one, that none has come does not say that a member is gone.
-func (m *member) fromGossip(c *control.Member, led bool) {
+// fromGossip fills in what no note told. Notes come by way of the leader: without one, that none has come does not say that a member is gone. Where
+// it had to be heard, by a leader or by us, that gossip has not missed it yet says nothing: it does so ten seconds later.
+func (m *member) fromGossip(c *control.Member, missed bool) {
 	for _, g := range m.gossip.Members() {
 		if g.Name != c.Name {
 			continue
@@ -351,7 +352,7 @@ func (m *member) fromGossip(c *control.Member, led bool) {
 				c.Note = "no link yet"
 			}
 		}
-		if c.Role == control.RoleUnreachable && g.State == members.Alive && !led {
+		if c.Role == control.RoleUnreachable && g.State == members.Alive && !missed {
 			c.Role, c.Note = control.RoleFollower, "alive by gossip"
 		}
 		if g.RTT > 0 {

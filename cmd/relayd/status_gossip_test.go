@@ -31,13 +31,15 @@ func TestAliveWithoutLeader(t *testing.T) {
 	for name, test := range map[string]struct {
 		state members.State
 		led   bool
+		voted bool // it answered when we stood for election
 		age   time.Duration
 		want  control.Role
 	}{
-		"no leader, heard by gossip":                  {members.Alive, false, 3 * time.Minute, control.RoleFollower},
-		"no leader, not heard at all":                 {members.Gone, false, 3 * time.Minute, control.RoleUnreachable},
-		"a leader that hears nothing of it: no power": {members.Alive, true, 3 * time.Minute, control.RoleUnreachable},
-		"its word is fresh":                           {members.Alive, true, time.Second, control.RoleFollower},
+		"no leader, heard by gossip":                      {members.Alive, false, true, 3 * time.Minute, control.RoleFollower},
+		"no leader, not heard at all":                     {members.Gone, false, true, 3 * time.Minute, control.RoleUnreachable},
+		"a leader that hears nothing of it: no power":     {members.Alive, true, true, 3 * time.Minute, control.RoleUnreachable},
+		"its word is fresh":                               {members.Alive, true, true, time.Second, control.RoleFollower},
+		"no leader, killed, and not missed by gossip yet": {members.Alive, false, false, 6 * time.Second, control.RoleUnreachable},
 	} {
 		m := &member{gossip: heardOf{{Name: "us-1", State: test.state, Since: now.Add(-time.Hour)}}}
 		s := control.Status{Node: "eu-1", Time: now, Quorum: control.Quorum{Have: 1, Need: 3, Total: 5, OK: test.led}}
@@ -45,14 +47,14 @@ func TestAliveWithoutLeader(t *testing.T) {
 			s.Leader = "ap-1"
 		}
 		notes := map[string]relay.Note{"us-1": {From: "us-1", Body: body, At: now, Age: test.age}}
-		got := m.otherMember(&s, cluster.Member{Name: "us-1", Voter: true}, notes)
+		got := m.otherMember(&s, cluster.Member{Name: "us-1", Voter: true, Silent: !test.voted}, notes)
 		if got.Role != test.want || got.Stale != (test.age > staleAfter) || got.Mark != 7 {
 			t.Errorf("%s: got %+v, want role %s", name, got, test.want)
 		}
 		s.Members = []control.Member{{Name: "eu-1", Role: control.RoleFollower, Mark: 7}, got}
 		s.Assess()
 		for _, p := range s.Problems {
-			if p.Node == "us-1" && !test.led && test.state == members.Alive {
+			if p.Node == "us-1" && !test.led && test.voted && test.state == members.Alive {
 				t.Errorf("%s: %s: %s; next: %s", name, p.Code, p.Text, p.Remedy)
 			}
 		}
