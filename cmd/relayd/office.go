@@ -31,6 +31,8 @@ type office struct {
 	failed bool      // that was for too long
 	fails  int       // such leaderships, one after another
 	until  time.Time // it counts as unfit until then, unless an upstream is connected
+	common bool      // another leader reached none either meanwhile
+	well   time.Time // since when one does, or that is not known
 }
 
 // judge says whether this member is of use as leader. reached says whether an
@@ -54,12 +56,28 @@ func (o *office) judge(now time.Time, s relay.Status, reached bool) bool {
 		return false
 	case now.Sub(o.bare) >= connectLimit:
 		if !o.failed {
-			o.failed = true
+			o.failed, o.common = true, false
 			o.fails++
 		}
 		o.until = now.Add(unfitFor(o.fails))
 	}
 	return !now.Before(o.until)
+}
+
+// heard takes what another member that leads tells of itself: known is false where none does. Where that one reached no upstream either and does now, the
+// trouble was the upstreams' and is over. It does so for longer than it takes to find out that none takes it. As long as it is taken, and was all the time, the
+// trouble is ours.
+func (o *office) heard(now time.Time, reaches, known bool) {
+	switch {
+	case !now.Before(o.until):
+		o.common = false
+	case !known:
+		o.well = now
+	case !reaches:
+		o.common, o.well = true, now
+	case o.common && now.Sub(o.well) >= takenFor:
+		o.until = time.Time{}
+	}
 }
 
 // unfitFor is how long a member counts as unfit after so many failures.

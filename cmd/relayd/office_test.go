@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -150,7 +151,50 @@ func TestLeaderThatNoUpstreamTakes(t *testing.T) {
 		}
 		g.shut()
 		g.speaks("with upstreams again")
+		time.Sleep(takenFor + 5*time.Second) // fake time
+		led, m = g.leader()
+		for _, name := range simNames {
+			if err := m.ready(name); name != led && err != nil {
+				t.Errorf("what troubled all is over, and %s may not lead: %v", name, err)
+			}
+		}
 	})
+}
+
+// What troubled another leader as well is over when that one is taken. As long as others are, it is this member's own.
+func TestOfficeHearsOfOthers(t *testing.T) {
+	const reaches, unknown = 'r', '?' // anything else: it reaches none
+	lead := relay.Status{Leading: true, Term: 7}
+	for name, tt := range map[string]struct {
+		told string // by another leader, each second since we failed
+		want int    // the second from which on we are fit
+	}{
+		"others are taken":             {strings.Repeat("r", 100), 60},
+		"nobody leads":                 {strings.Repeat("?", 100), 60},
+		"none is taken":                {strings.Repeat("r", 5) + strings.Repeat("n", 95), 60},
+		"none was, and one is":         {"rrrrrnnnnn" + strings.Repeat("r", 90), 19},
+		"one is for a moment":          {"nnnrrrrrr" + strings.Repeat("n", 91), 60},
+		"another one leads then":       {"nnn?????" + strings.Repeat("r", 92), 17},
+		"it was so the last time only": {strings.Repeat("r", 100), 60},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var o office
+			at := time.Now()
+			if name == "it was so the last time only" {
+				o.common, o.well = true, at.Add(-time.Hour)
+			}
+			o.judge(at, lead, true)
+			at = at.Add(connectLimit)
+			o.judge(at, lead, true)
+			for second, told := range tt.told {
+				now := at.Add(time.Duration(second) * time.Second)
+				o.heard(now, told == reaches, told != unknown)
+				if got, want := o.judge(now, relay.Status{}, true), second >= tt.want; got != want {
+					t.Fatalf("second %d: fit %v, want %v", second, got, want)
+				}
+			}
+		})
+	}
 }
 
 // shut makes upstreams close connections from these members on sight, and from no other.

@@ -46,7 +46,24 @@ func (m *member) probe(ctx context.Context) {
 	defer cancel()
 	s, _ := m.node.Status(ctx)
 	reached := s.Leading && connected(s.Upstreams) > 0 && time.Since(s.Heard) < heardLately || m.node.Reachable(ctx)
-	m.useful.reachable.Store(m.useful.office.judge(time.Now(), s, reached))
+	now := time.Now()
+	reaches, known := m.leaderReaches()
+	m.useful.office.heard(now, reaches, known)
+	m.useful.reachable.Store(m.useful.office.judge(now, s, reached))
+}
+
+// leaderReaches reports whether the leader reaches an upstream, if that is another member and is heard.
+func (m *member) leaderReaches() (reaches, known bool) {
+	if m.gossip == nil {
+		return false, false
+	}
+	leader, _ := m.leaderLink()
+	for _, o := range m.gossip.Members() {
+		if o.Name == leader && o.State == members.Alive {
+			return o.Meta.UpstreamReachable, true
+		}
+	}
+	return false, false
 }
 
 // connected counts the upstreams in use.
