@@ -65,11 +65,17 @@ func (g *simGroup) stateText() (s string) {
 
 // outside keeps what the upstreams take from relays.
 func (g *simGroup) outside(e simnet.Event) {
-	if e.Inside || e.Block == nil || e.Peer != agent {
+	if e.Inside || e.Peer != agent {
+		return
+	}
+	if e.Kind == simnet.Invalid {
+		g.write(e.Time, func() string { return fmt.Sprintf("%s: %s, %s", e.Node, e.Kind, e.Detail) })
+	}
+	if e.Block == nil {
 		return
 	}
 	switch e.Kind {
-	case simnet.Received, simnet.Unlinkable, simnet.Ignored, simnet.Invalid:
+	case simnet.Received, simnet.Unlinkable, simnet.Ignored:
 		g.write(e.Time, func() string { return fmt.Sprintf("%s: %s #%d %s", e.Node, e.Kind, e.Block.Num(), e.Block.ID.Short()) })
 	default:
 	}

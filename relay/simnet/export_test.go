@@ -1,6 +1,10 @@
 package simnet
 
-import "github.com/thinrelay/thinrelay/relay/wire"
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
+)
 
 // ParseBlock exposes the simulator's own block parser.
 func ParseBlock(payload []byte) (*Block, error) { return parseBlock(payload) }
@@ -40,3 +44,15 @@ func (f Forks) Advance() *Block {
 	f.db.advance(f.db.best)
 	return f.db.root.Block
 }
+
+// Pool exposes what a node keeps of transactions.
+type Pool struct{ p pool }
+
+// NewPool returns an empty one.
+func NewPool() *Pool { return &Pool{newPool()} }
+
+// Applied, PutBack and Expire tell it of a block, of one that is forked out, and of the time.
+func (p *Pool) Applied(keys ...[32]byte)  { p.p.remove(keys) }
+func (p *Pool) PutBack(keys ...[32]byte)  { p.p.putBack(keys) }
+func (p *Pool) Expire(now time.Time)      { p.p.expire(now) }
+func (p *Pool) Pending(now time.Time) int { return len(p.p.pending(now)) }

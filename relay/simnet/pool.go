@@ -53,10 +53,10 @@ func (p *pool) remove(keys [][32]byte) {
 	}
 }
 
-// putBack makes the transactions of a forked-out block pending again.
+// putBack makes the transactions of a forked-out block pending again, but those that have come in blocks alone.
 func (p *pool) putBack(keys [][32]byte) {
 	for _, k := range keys {
-		if t := p.byKey[k]; t != nil && t.tx.Packed != nil {
+		if t := p.byKey[k]; t != nil && len(t.tx.Packed) > 0 {
 			t.applied = false
 		}
 	}
