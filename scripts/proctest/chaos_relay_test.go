@@ -95,13 +95,18 @@ func (c *chaos) stopped(name string, lasts time.Duration) *fault {
 		return nil
 	}
 	ended, stands := c.ends(name), false
+	var from time.Time
 	return &fault{
 		what: name + c.part(name), locks: []string{"process " + name}, lasts: lasts,
 		begin: func() {
+			from = time.Now()
 			c.relays[name].signal(syscall.SIGSTOP)
 			stands = within(time.Second, func() bool { return stopped(c.relays[name].pid()) })
 		},
-		heal:   func() { c.relays[name].signal(syscall.SIGCONT) },
+		heal: func() {
+			c.afflicts[name] = c.afflicts[name].Add(time.Since(from)) // it may have been about to end for that; see mayEnd
+			c.relays[name].signal(syscall.SIGCONT)
+		},
 		struck: func() bool { return stands && !ended() },
 	}
 }
