@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -9,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/upstream"
@@ -159,6 +162,25 @@ func TestLeaderThatNoUpstreamTakes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An operator hears once for each such leadership that no upstream took this relay, and for how long others are to lead.
+func TestOfficeTellsTheOperator(t *testing.T) {
+	var said bytes.Buffer
+	m := &member{log: hclog.New(&hclog.LoggerOptions{Output: &said, DisableTime: true})}
+	t0 := time.Now()
+	for i := range 3 {
+		lead := relay.Status{Leading: true, Term: 7 + uint64(i/2)} // twice in the first term
+		at := t0.Add(time.Duration(i) * time.Hour)
+		m.judge(at, lead, true)
+		m.judge(at.Add(connectLimit-1), lead, true)
+		m.judge(at.Add(connectLimit), lead, true)
+		m.judge(at.Add(connectLimit+time.Second), lead, true)
+	}
+	lines := strings.SplitAfter(strings.TrimSpace(said.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "for=1m0s") || !strings.Contains(lines[1], "for=2m0s") {
+		t.Errorf("said:\n%s\nwant a line for one minute and a line for two", said.String())
+	}
 }
 
 // What troubled another leader as well is over when that one is taken. As long as others are, it is this member's own.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/thinrelay/thinrelay/cluster"
 	"github.com/thinrelay/thinrelay/cluster/members"
+	"github.com/thinrelay/thinrelay/relay"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 )
 
@@ -49,7 +50,19 @@ func (m *member) probe(ctx context.Context) {
 	now := time.Now()
 	reaches, known := m.leaderReaches()
 	m.useful.office.heard(now, reaches, known)
-	m.useful.reachable.Store(m.useful.office.judge(now, s, reached))
+	m.useful.reachable.Store(m.judge(now, s, reached))
+}
+
+// judge is what the office says, which tells the operator when it has found out that no upstream takes us.
+func (m *member) judge(now time.Time, s relay.Status, reached bool) bool {
+	office := &m.useful.office
+	fails := office.fails
+	fit := office.judge(now, s, reached)
+	if office.fails > fails {
+		m.log.Warn("no upstream took this relay while it led, another is to lead meanwhile", "for", unfitFor(office.fails),
+			"hint", "they accept TCP and nothing more: are they full, or do they refuse this address?")
+	}
+	return fit
 }
 
 // leaderReaches reports whether the leader reaches an upstream, if that is another member and is heard.
