@@ -164,22 +164,43 @@ func TestLeaderThatNoUpstreamTakes(t *testing.T) {
 	})
 }
 
-// An operator hears once for each such leadership that no upstream took this relay, and for how long others are to lead.
+// An operator hears once for each such leadership that no upstream took this relay, and for how long others are to lead. While the process
+// stands still nobody is asked, and that is not counted.
 func TestOfficeTellsTheOperator(t *testing.T) {
 	var said bytes.Buffer
 	m := &member{log: hclog.New(&hclog.LoggerOptions{Output: &said, DisableTime: true})}
-	t0 := time.Now()
-	for i := range 3 {
-		lead := relay.Status{Leading: true, Term: 7 + uint64(i/2)} // twice in the first term
-		at := t0.Add(time.Duration(i) * time.Hour)
-		m.judge(at, lead, true)
-		m.judge(at.Add(connectLimit-1), lead, true)
-		m.judge(at.Add(connectLimit), lead, true)
-		m.judge(at.Add(connectLimit+time.Second), lead, true)
+	at := time.Now()
+	lead := func(term uint64, looks int) (fit bool) {
+		for range looks {
+			at = at.Add(probeEvery)
+			fit = m.judge(at, relay.Status{Leading: true, Term: term}, true)
+		}
+		return fit
 	}
-	lines := strings.SplitAfter(strings.TrimSpace(said.String()), "\n")
-	if len(lines) != 2 || !strings.Contains(lines[0], "for=1m0s") || !strings.Contains(lines[1], "for=2m0s") {
-		t.Errorf("said:\n%s\nwant a line for one minute and a line for two", said.String())
+	for _, tt := range []struct {
+		what string
+		term uint64
+		fit  bool
+		told string
+	}{
+		{"a first time", 7, false, "for=1m0s"},
+		{"the same term", 7, false, ""},
+		{"a second time", 8, false, "for=2m0s"},
+	} {
+		said.Reset()
+		if fit := lead(tt.term, 7); fit != tt.fit {
+			t.Errorf("%s: fit %v, want %v", tt.what, fit, tt.fit)
+		}
+		if got := said.String(); (got == "") != (tt.told == "") || !strings.Contains(got, tt.told) || strings.Count(got, "\n") > 1 {
+			t.Errorf("%s: said %q, want one line with %q", tt.what, got, tt.told)
+		}
+	}
+	said.Reset()
+	at = at.Add(time.Hour)
+	lead(9, 2)
+	at = at.Add(connectLimit)
+	if !lead(9, 4) || said.Len() > 0 {
+		t.Errorf("after a standstill that is no fault of the upstreams: said %q", said.String())
 	}
 }
 

@@ -24,6 +24,8 @@ const (
 	heardLately = time.Second
 	// holdOff is how long a leader must have been the less useful one.
 	holdOff = 250 * time.Millisecond
+	// stoodStill is how long ago the last probe is when this process has stood still, not the upstreams.
+	stoodStill = 2*probeEvery + probeLimit
 	// minTenure is how long a leader leads before it may be found less useful
 	// than another: long enough to connect, short enough for a round.
 	minTenure = 3 * time.Second
@@ -37,7 +39,8 @@ var (
 // usefulness is what this member knows of its own fitness to lead.
 type usefulness struct {
 	reachable atomic.Bool
-	office    office // of the goroutine that probes
+	office    office    // of the goroutine that probes
+	looked    time.Time // when that last did
 }
 
 // probe finds out whether this member can reach an upstream: because one spoke
@@ -56,6 +59,10 @@ func (m *member) probe(ctx context.Context) {
 // judge is what the office says, which tells the operator when it has found out that no upstream takes us.
 func (m *member) judge(now time.Time, s relay.Status, reached bool) bool {
 	office := &m.useful.office
+	if now.Sub(m.useful.looked) > stoodStill {
+		office.bare = now // no upstream was asked meanwhile
+	}
+	m.useful.looked = now
 	fails := office.fails
 	fit := office.judge(now, s, reached)
 	if office.fails > fails {
