@@ -19,6 +19,8 @@ const (
 	handoverTimeout = 15 * time.Second
 	// handoverRetry is the pause between two tries.
 	handoverRetry = 50 * time.Millisecond
+	// targetWait is how long a member may take to be ready, before anything is stopped for a hand-over.
+	targetWait = 1500 * time.Millisecond
 	// levelInterval is how often a log is compared with ours before a hand-over.
 	levelInterval = time.Millisecond
 )
@@ -59,7 +61,9 @@ func (g *Group) StepDown(ctx context.Context, to string) (Handover, error) {
 		if _, ok := n.leading(); !ok {
 			return Handover{}, fmt.Errorf("step down: %w", ErrNotLeader)
 		}
-		if _, err := g.targets(n, to); err != nil { // before anything is disturbed
+		if err := g.awaitTarget(ctx, n, to); errors.Is(err, ErrNotLeader) {
+			return Handover{}, fmt.Errorf("step down: %w", err)
+		} else if err != nil { // before anything is disturbed
 			return Handover{From: g.cfg.Node}, fmt.Errorf("step down: %w", err)
 		}
 		select {
@@ -174,6 +178,22 @@ func (g *Group) winner(n *node) (string, error) {
 		case <-changed:
 		case <-timer.C:
 			return "", ErrNoWinner
+		}
+	}
+}
+
+// awaitTarget waits until there is somebody to hand over to, for targetWait: whoever is not ready may be so again when a process that stood still for longer than a
+// heartbeat goes on, or when the next probe reaches an upstream.
+func (g *Group) awaitTarget(ctx context.Context, n *node, to string) error {
+	ctx, cancel := context.WithTimeout(ctx, targetWait)
+	defer cancel()
+	for {
+		_, err := g.targets(n, to)
+		if !errors.Is(err, ErrNotReady) || !pause(ctx, handoverRetry) {
+			return err
+		}
+		if _, leading := n.leading(); !leading {
+			return ErrNotLeader
 		}
 	}
 }

@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -114,6 +115,49 @@ func TestStepDownRefused(t *testing.T) {
 		}
 		l.mustAdvance()
 	})
+}
+
+// Whoever is not ready at the first look, and is a second later, is handed over to. A leader that is none any more meanwhile says so.
+func TestStepDownWaitsForATarget(t *testing.T) {
+	for _, loses := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			var ready atomic.Bool
+			w := newWorld(t, "a", "b", "c")
+			defer w.close()
+			w.tune = func(c *cluster.Config) {
+				c.Ready = func(string) error {
+					if ready.Load() {
+						return nil
+					}
+					return errors.New("a moment")
+				}
+			}
+			w.startAll()
+			l := w.leader()
+			time.AfterFunc(time.Second, func() {
+				if loses {
+					w.net.Isolate(l.name)
+				} else {
+					ready.Store(true)
+				}
+			})
+			begun := time.Now()
+			h, err := l.group.StepDown(context.Background(), "")
+			took := time.Since(begun)
+			switch {
+			case loses:
+				mustErr(t, err, cluster.ErrNotLeader)
+				if h.From != "" {
+					t.Errorf("hand-over: %+v, want none begun", h)
+				}
+			case err != nil || h.To == "" || h.To == l.name || took < time.Second || took > 1200*time.Millisecond:
+				t.Errorf("hand-over after %s: %+v, %v", took, h, err)
+			}
+			ready.Store(true)
+			w.net.Rejoin(l.name)
+			w.agreed(w.leader().mustAdvance())
+		})
+	}
 }
 
 // The target vanishes at the moment of the hand-over: the leader finds that nobody took over, says so and leads again, in a new call.

@@ -41,3 +41,28 @@ func TestStepDownInNoGroup(t *testing.T) {
 		t.Errorf("%d %s, want 503 and that there is no group yet", w.Code, body)
 	}
 }
+
+// TestStepDownMinority refuses for a quorum that stays away. One that is out of sight for a moment does not end a drill.
+func TestStepDownMinority(t *testing.T) {
+	for name, test := range map[string]struct {
+		back     time.Duration // the others are seen again then; 0: never
+		wantCode int
+		want     time.Duration
+	}{
+		"for a moment": {300 * time.Millisecond, 200, 300 * time.Millisecond},
+		"for good":     {0, 503, 2 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			node := newFakeNode()
+			node.change(func(s *control.Status) { s.Quorum = control.Quorum{Have: 1, Need: 2, Total: 3} })
+			if test.back > 0 {
+				time.AfterFunc(test.back, func() { node.change(func(s *control.Status) { *s = sampleStatus() }) })
+			}
+			start := time.Now()
+			w := post(control.New(control.Config{Node: node}), "/v1/step-down", `{"now":true}`)
+			if got := time.Since(start); w.Code != test.wantCode || got < test.want || got > test.want+100*time.Millisecond {
+				t.Errorf("%s: %d %s after %s, want %d after %s", name, w.Code, w.Body, got, test.wantCode, test.want)
+			}
+		})
+	}
+}

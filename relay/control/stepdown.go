@@ -20,6 +20,8 @@ const (
 	// maxFollowed is how often a step-down goes after a leader that has changed.
 	maxFollowed = 3
 	followPoll  = 20 * time.Millisecond
+	// quorumWait is how long a quorum may be out of sight before a step-down is refused for that.
+	quorumWait = 2 * time.Second
 )
 
 // StepDownRequest asks for a planned hand-over (POST /v1/step-down).
@@ -65,11 +67,8 @@ func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDo
 	defer s.stepping.Unlock()
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.QuietWait + timeout + writeTimeout))
 
-	st, err := s.status(ctx)
+	st, err := s.possible(ctx, req.To)
 	if err != nil {
-		return StepDown{}, err
-	}
-	if err := checkTarget(st, req.To); err != nil {
 		return StepDown{}, err
 	}
 	start := time.Now()
@@ -90,6 +89,30 @@ func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDo
 	}
 	result.WaitedMS = waited.Milliseconds()
 	return result, nil
+}
+
+// possible refuses what cannot succeed before anything is stopped. A quorum may be out of sight for a moment, when a process or a way stands still for
+// longer than a heartbeat: only one that stays away is missing.
+func (s *Server) possible(ctx context.Context, to string) (Status, error) {
+	brief, cancel := context.WithTimeout(ctx, quorumWait)
+	defer cancel()
+	tick := time.NewTicker(followPoll)
+	defer tick.Stop()
+	for {
+		st, err := s.status(ctx)
+		if err == nil {
+			err = checkTarget(st, to)
+		}
+		var refused *Error
+		if !errors.As(err, &refused) || refused.Code != CodeNoQuorum || st.Quorum.Total == 0 {
+			return st, err
+		}
+		select {
+		case <-tick.C:
+		case <-brief.Done():
+			return st, err
+		}
+	}
 }
 
 // handOver asks the leader, and whoever leads now when that has changed: much may happen while a round ends, and a follower far from

@@ -56,7 +56,7 @@ func costs(t *testing.T, s *stack, name string, begin time.Duration, do func(*te
 	do(t, s)
 	at(round)
 	before, cost := s.oracle.judge(wire.SlotAt(started))
-	results.add(row{fault: name, cost: cost, ok: before.lost+cost.lost == 0})
+	results.add(row{fault: name, cost: cost, ok: before.lost+cost.lost == 0 && !t.Failed()})
 	if before.lost > 0 {
 		t.Errorf("%d slots lost before it began: %v", before.lost, before.which)
 	}
@@ -75,6 +75,7 @@ func drill(args ...string) func(*testing.T, *stack) {
 		}
 		if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Runs) != 5 || report.Lost != 0 {
 			t.Errorf("exit %d, %v\n%s", code, err, out)
+			results.note("relayctl drill %s: exit %d, %v: %s", strings.Join(args, " "), code, err, strings.Join(strings.Fields(out), " "))
 		}
 	}
 }

@@ -23,8 +23,9 @@ type row struct {
 
 // table collects the rows of all tests.
 type table struct {
-	mu   sync.Mutex
-	rows []row
+	mu    sync.Mutex
+	rows  []row
+	notes []string
 }
 
 var results table
@@ -33,6 +34,13 @@ func (t *table) add(r row) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.rows = append(t.rows, r)
+}
+
+// note keeps what a failure is about for below the table: the last lines are what is left of a long output.
+func (t *table) note(format string, args ...any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.notes = append(t.notes, fmt.Sprintf(format, args...))
 }
 
 // markdown is the table as it is printed.
@@ -50,6 +58,9 @@ func (t *table) markdown() string {
 			verdict = "FAILED"
 		}
 		fmt.Fprintf(&b, "| %s | %d | %d | %d | %d | %s | %s |\n", r.fault, r.cost.slots, r.cost.lost, r.budget, r.cost.late, took, verdict)
+	}
+	for _, n := range t.notes {
+		b.WriteString("\n" + n + "\n")
 	}
 	return b.String()
 }
