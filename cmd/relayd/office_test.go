@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/thinrelay/thinrelay/relay"
+	"github.com/thinrelay/thinrelay/relay/control"
 	"github.com/thinrelay/thinrelay/relay/upstream"
 )
 
@@ -191,6 +192,9 @@ func TestOfficeTellsTheOperator(t *testing.T) {
 		if fit := lead(tt.term, 7); fit != tt.fit {
 			t.Errorf("%s: fit %v, want %v", tt.what, fit, tt.fit)
 		}
+		if got, want := m.upstreamState(relay.Status{}), string(control.UpstreamNotTaken); got != want {
+			t.Errorf("%s: status says %q, want %q", tt.what, got, want)
+		}
 		if got := said.String(); (got == "") != (tt.told == "") || !strings.Contains(got, tt.told) || strings.Count(got, "\n") > 1 {
 			t.Errorf("%s: said %q, want one line with %q", tt.what, got, tt.told)
 		}
@@ -199,8 +203,8 @@ func TestOfficeTellsTheOperator(t *testing.T) {
 	at = at.Add(time.Hour)
 	lead(9, 2)
 	at = at.Add(connectLimit)
-	if !lead(9, 4) || said.Len() > 0 {
-		t.Errorf("after a standstill that is no fault of the upstreams: said %q", said.String())
+	if got := m.upstreamState(relay.Status{}); !lead(9, 4) || said.Len() > 0 || got == string(control.UpstreamNotTaken) {
+		t.Errorf("after a standstill that is no fault of the upstreams: said %q, status %q", said.String(), got)
 	}
 }
 

@@ -285,6 +285,8 @@ func (m *member) upstreamState(n relay.Status) string {
 		return fmt.Sprintf("%d connected", connected(n.Upstreams))
 	case m.useful.reachable.Load():
 		return string(control.UpstreamReachable)
+	case m.useful.held.Load():
+		return string(control.UpstreamNotTaken)
 	}
 	return string(control.UpstreamUnreachable)
 }

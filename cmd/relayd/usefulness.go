@@ -32,15 +32,16 @@ const (
 )
 
 var (
-	errUnreachable = errors.New("it reaches no upstream")
+	errUnreachable = errors.New("it reaches no upstream, or none took it when it led")
 	errGone        = errors.New("it is not heard of")
 )
 
 // usefulness is what this member knows of its own fitness to lead.
 type usefulness struct {
-	reachable atomic.Bool
-	office    office    // of the goroutine that probes
-	looked    time.Time // when that last did
+	reachable atomic.Bool // it could lead
+	held      atomic.Bool // it could not for now, since no upstream took it when it led
+	office    office      // of the goroutine that probes
+	looked    time.Time   // when that last did
 }
 
 // probe finds out whether this member can reach an upstream: because one spoke
@@ -65,6 +66,7 @@ func (m *member) judge(now time.Time, s relay.Status, reached bool) bool {
 	m.useful.looked = now
 	fails := office.fails
 	fit := office.judge(now, s, reached)
+	m.useful.held.Store(reached && !fit)
 	if office.fails > fails {
 		m.log.Warn("no upstream took this relay while it led, another is to lead meanwhile", "for", unfitFor(office.fails),
 			"hint", "they accept TCP and nothing more: are they full, or do they refuse this address?")

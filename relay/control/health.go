@@ -185,9 +185,13 @@ func (s *Status) assessMember(m *Member, highest uint32) {
 				"check upstream.peers and the way out; the group hands leadership over where another member can reach one")
 		}
 	case RoleFollower:
-		if m.Upstream == string(UpstreamUnreachable) {
+		switch m.Upstream {
+		case string(UpstreamUnreachable):
 			s.problem(HealthDegraded, "upstream_unreachable", m.Name, "reaches no upstream, could not lead",
 				"check upstream.peers and the way out of this host")
+		case string(UpstreamNotTaken):
+			s.problem(HealthDegraded, "upstream_not_taken", m.Name, "no upstream took it when it led, others lead for now",
+				"they accept TCP and nothing more: see whether they are full or refuse this host's address; it is tried again after a while")
 		}
 		if m.Mark == 0 && highest > 0 {
 			s.problem(HealthDegraded, "no_mark", m.Name, "does not know the last forwarded block yet",

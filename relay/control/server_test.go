@@ -172,15 +172,17 @@ func TestReadyz(t *testing.T) {
 		want   int
 		code   string
 	}{
-		"healthy":            {func(*control.Status) {}, 200, ""},
-		"no group yet":       {func(s *control.Status) { s.Quorum = control.Quorum{Need: 1} }, 503, "no_quorum"},
-		"no quorum":          {func(s *control.Status) { s.Quorum = control.Quorum{Have: 1, Need: 2, Total: 3} }, 503, "no_quorum"},
-		"no leader":          {func(s *control.Status) { s.Leader = "" }, 503, "no_leader"},
-		"own disk":           {func(s *control.Status) { s.Members[0].DiskP99MS = ptr(400.0) }, 503, "disk"},
-		"another's disk":     {func(s *control.Status) { s.Members[1].DiskP99MS = ptr(400.0) }, 200, ""},
-		"another is gone":    {func(s *control.Status) { s.Members[1].Role = control.RoleUnreachable }, 200, ""},
-		"leads, no upstream": {func(s *control.Status) { s.Members[0].Upstream = "0 connected" }, 503, "no_upstream"},
-		"no replica":         {func(s *control.Status) { s.Members[0].Replicas, s.Members[1].Replicas = nil, nil }, 503, "no_replica"},
+		"healthy":             {func(*control.Status) {}, 200, ""},
+		"no group yet":        {func(s *control.Status) { s.Quorum = control.Quorum{Need: 1} }, 503, "no_quorum"},
+		"no quorum":           {func(s *control.Status) { s.Quorum = control.Quorum{Have: 1, Need: 2, Total: 3} }, 503, "no_quorum"},
+		"no leader":           {func(s *control.Status) { s.Leader = "" }, 503, "no_leader"},
+		"own disk":            {func(s *control.Status) { s.Members[0].DiskP99MS = ptr(400.0) }, 503, "disk"},
+		"another's disk":      {func(s *control.Status) { s.Members[1].DiskP99MS = ptr(400.0) }, 200, ""},
+		"another is gone":     {func(s *control.Status) { s.Members[1].Role = control.RoleUnreachable }, 200, ""},
+		"reaches no upstream": {func(s *control.Status) { s.Node, s.Members[1].Upstream = "us-1", "unreachable" }, 503, "upstream_unreachable"},
+		"none took it":        {func(s *control.Status) { s.Node, s.Members[1].Upstream = "us-1", "not taken" }, 503, "upstream_not_taken"},
+		"leads, no upstream":  {func(s *control.Status) { s.Members[0].Upstream = "0 connected" }, 503, "no_upstream"},
+		"no replica":          {func(s *control.Status) { s.Members[0].Replicas, s.Members[1].Replicas = nil, nil }, 503, "no_replica"},
 		"the node's own reason": {func(s *control.Status) {
 			s.Problems = []control.Problem{{Level: control.HealthDown, Code: "wrong_chain"}}
 		}, 503, "wrong_chain"},

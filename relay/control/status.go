@@ -109,7 +109,7 @@ type Member struct {
 	Region        string    `json:"region"`
 	Role          Role      `json:"role"`
 	HTTP          string    `json:"http,omitzero"` // address of its control API, if it told
-	Upstream      string    `json:"upstream"`      // "2 connected", "reachable", "unreachable"; empty: unknown
+	Upstream      string    `json:"upstream"`      // "2 connected", "reachable", "unreachable", "not taken"; empty: unknown
 	Replicas      []Replica `json:"replicas"`
 	Mark          uint32    `json:"mark"` // height of its mark; 0: unknown
 	RTTMS         *float64  `json:"rtt_ms"`
@@ -163,6 +163,7 @@ const (
 	UpstreamRefused     UpstreamState = "refused"     // wrong chain, key or the like: will not mend itself
 	UpstreamReachable   UpstreamState = "reachable"   // a follower's probe
 	UpstreamUnreachable UpstreamState = "unreachable" // a follower's probe, or no connection
+	UpstreamNotTaken    UpstreamState = "not taken"   // a follower that they accepted on TCP and no further, when it led
 )
 
 // Timeouts are the group's timeouts in force, and where they came from.

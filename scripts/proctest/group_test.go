@@ -302,7 +302,7 @@ func (g *group) whole() bool {
 		return false
 	}
 	for _, m := range s.Members {
-		if m.Stale || m.Role == control.RoleUnreachable || m.Role == control.RoleNonvoter || m.Upstream == "" || m.Upstream == "unreachable" && !g.relays[m.Name].held() {
+		if m.Stale || m.Role == control.RoleUnreachable || m.Role == control.RoleNonvoter || m.Upstream == "" || m.Upstream == string(control.UpstreamUnreachable) {
 			return false
 		}
 	}

@@ -3,7 +3,6 @@ package proctest_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -156,25 +155,6 @@ func (r *relay) log() string {
 		return err.Error()
 	}
 	return string(b)
-}
-
-// held reports whether the relay has said that it counts as one without upstreams for a while, since none took it when it led, and
-// that while is not over.
-func (r *relay) held() (held bool) {
-	if r == nil {
-		return false
-	}
-	for line := range strings.Lines(r.log()) {
-		var l struct {
-			Message string        `json:"@message"`
-			At      time.Time     `json:"@timestamp"`
-			For     time.Duration `json:"for"`
-		}
-		if json.Unmarshal([]byte(line), &l) == nil && strings.HasPrefix(l.Message, "no upstream took this relay") {
-			held = time.Since(l.At) < l.For+5*time.Second // it counts from when it leads no more
-		}
-	}
-	return held
 }
 
 // logged counts the lines of the log that hold all the words.

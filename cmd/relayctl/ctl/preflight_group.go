@@ -170,7 +170,7 @@ func votersText(n int) string {
 
 func judgeMember(c *checks, st control.Status, m control.Member, left *problems) {
 	what := "member " + m.Name
-	if left.take(c, what, m.Name, "member_unreachable", "nonvoter", "stale", "no_upstream", "upstream_unreachable", "replica_behind") {
+	if left.take(c, what, m.Name, "member_unreachable", "nonvoter", "stale", "no_upstream", "upstream_unreachable", "upstream_not_taken", "replica_behind") {
 		return
 	}
 	heard := "answers"
