@@ -127,7 +127,8 @@ func (g *Group) handOver(h *handover, n *node) handedOver {
 	return result(winner, nil)
 }
 
-// transfer asks the target to take over. What was asked for cannot be taken back, so it waits until raft knows the outcome, whoever else
+// transfer asks the target to take over. Raft refuses that while an earlier one, which it has given up, waits for its call to be answered, up to the timeout of calls:
+// then it is asked again. What was asked for cannot be taken back, so it waits until raft knows the outcome, whoever else
 // has stopped waiting.
 func (g *Group) transfer(n *node, target raft.Server) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*n.currentTimeouts().Election+enqueueTimeout)
@@ -135,10 +136,14 @@ func (g *Group) transfer(n *node, target raft.Server) error {
 	if err := g.awaitLevel(n, target.ID); err != nil {
 		return err
 	}
-	_, err := g.await(ctx, func() raft.Future {
-		return n.raft.LeadershipTransferToServer(target.ID, target.Address)
-	})
-	return err
+	for {
+		_, err := g.await(ctx, func() raft.Future {
+			return n.raft.LeadershipTransferToServer(target.ID, target.Address)
+		})
+		if !errors.Is(err, ErrSteppingDown) || !pause(ctx, handoverRetry) {
+			return err
+		}
+	}
 }
 
 // awaitLevel waits until the target has all of the log. Raft would see to that as well, but badly: when it gives up waiting, what it asked

@@ -185,6 +185,30 @@ func TestStepDownFails(t *testing.T) {
 	})
 }
 
+// The first choice hears nothing any more at the moment of the hand-over. Raft waits for its answer beside the main loop and refuses a second
+// choice meanwhile: that one is asked when it may be.
+func TestStepDownToTheSecondChoice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first atomic.Value
+		first.Store("")
+		w := newWorld(t, "a", "b", "c")
+		defer w.close()
+		w.tune = func(c *cluster.Config) { c.Prefer = func() []string { return []string{first.Load().(string)} } }
+		w.startAll()
+		l := w.leader()
+		l.mustAdvance()
+		gone, other := w.followers(l)[0], w.followers(l)[1]
+		first.Store(gone.name)
+		w.net.Isolate(gone.name)
+		h, err := l.group.StepDown(context.Background(), "")
+		if err != nil || h.To != other.name || h.Took > time.Second {
+			t.Errorf("hand-over: %+v, %v, want it to %s within a second", h, err, other.name)
+		}
+		w.net.Rejoin(gone.name)
+		w.agreed(w.leader().mustAdvance())
+	})
+}
+
 func TestUnableToLead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := world3(t)
