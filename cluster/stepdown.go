@@ -58,12 +58,10 @@ func (g *Group) StepDown(ctx context.Context, to string) (Handover, error) {
 		if n == nil {
 			return Handover{}, fmt.Errorf("step down: %w", ErrStopped)
 		}
-		if _, ok := n.leading(); !ok {
-			return Handover{}, fmt.Errorf("step down: %w", ErrNotLeader)
-		}
-		if err := g.awaitTarget(ctx, n, to); errors.Is(err, ErrNotLeader) {
+		switch err := g.awaitTarget(ctx, n, to); { // before anything is disturbed
+		case errors.Is(err, ErrNotLeader):
 			return Handover{}, fmt.Errorf("step down: %w", err)
-		} else if err != nil { // before anything is disturbed
+		case err != nil:
 			return Handover{From: g.cfg.Node}, fmt.Errorf("step down: %w", err)
 		}
 		select {
@@ -193,12 +191,11 @@ func (g *Group) awaitTarget(ctx context.Context, n *node, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, targetWait)
 	defer cancel()
 	for {
-		_, err := g.targets(n, to)
-		if !errors.Is(err, ErrNotReady) || !pause(ctx, handoverRetry) {
-			return err
-		}
 		if _, leading := n.leading(); !leading {
 			return ErrNotLeader
+		}
+		if _, err := g.targets(n, to); !errors.Is(err, ErrNotReady) || !pause(ctx, handoverRetry) {
+			return err
 		}
 	}
 }
