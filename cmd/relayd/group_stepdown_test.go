@@ -62,6 +62,36 @@ func TestStepDownByFollowerWithoutGap(t *testing.T) {
 	})
 }
 
+// A follower asked for a step-down while nobody leads: its leader was killed, and the others have noticed. It waits for the next one, which may
+// be itself. With processes that stand still for a part of a second now and then, one drill in a hundred ended with "no leader is known".
+func TestStepDownBetweenTwoLeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSimGroup(t, 1)
+		defer g.close()
+		g.speaks("at the start")
+		killed, _ := g.leader()
+		via := simNames[0]
+		if via == killed {
+			via = simNames[1]
+		}
+		g.kill(killed)
+		m := g.member(via)
+		for range 10_000 {
+			if name, _ := m.group.Leader(); name == "" {
+				break
+			}
+			time.Sleep(time.Millisecond) // fake time
+		}
+		if name, _ := m.group.Leader(); name != "" {
+			t.Fatalf("%s still takes %s for the leader; this test needs it to have noticed", via, name)
+		}
+		got, err := (api{m}).StepDown(t.Context(), "", 5*time.Second)
+		if err != nil || got.From == killed || got.To == "" || got.To == got.From {
+			t.Errorf("%+v, %v, want the member that leads after %s to have stepped down", got, err, killed)
+		}
+	})
+}
+
 // handOver is relayctl step-down --now, asked of a member.
 func (g *simGroup) handOver(via, to string) (out control.StepDown) {
 	g.t.Helper()

@@ -29,6 +29,8 @@ const (
 	// answerTime is what the way of an answer takes: whoever has asked waits for so
 	// much longer than the leader tries.
 	answerTime = 500 * time.Millisecond
+	// leaderWait is how long a follower waits for a leader to ask: between one and the next nobody leads for a moment.
+	leaderWait = 2 * time.Second
 )
 
 // measureGap waits until the successor has an upstream, and returns for how
@@ -73,9 +75,12 @@ type answer struct {
 func (a api) askLeader(ctx context.Context, to string, timeout time.Duration) (control.StepDown, error) {
 	ctx, cancel := context.WithTimeout(ctx, timeout+answerTime)
 	defer cancel()
-	name, addr := a.m.leaderLink()
-	if name == "" {
+	name, addr := a.m.awaitLeader(ctx)
+	switch name {
+	case "":
 		return control.StepDown{}, noLeaderKnown()
+	case a.m.cfg.Node:
+		return a.StepDown(ctx, to, timeout)
 	}
 	nc, err := a.m.links.Open(ctx, name, addr, link.Call)
 	if err != nil {
@@ -98,6 +103,26 @@ func (a api) askLeader(ctx context.Context, to string, timeout time.Duration) (c
 		return got.StepDown, got.Error
 	}
 	return got.StepDown, nil
+}
+
+// awaitLeader returns who leads, this member included, and where it is reached; after leaderWait without one, nobody.
+func (m *member) awaitLeader(ctx context.Context) (name, addr string) {
+	ctx, cancel := context.WithTimeout(ctx, leaderWait)
+	defer cancel()
+	for {
+		changed := m.group.Changed()
+		if m.group.Status().Role == "leader" {
+			return m.cfg.Node, ""
+		}
+		if name, addr = m.leaderLink(); name != "" {
+			return name, addr
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return "", ""
+		}
+	}
 }
 
 // serveCall answers another member's request.
