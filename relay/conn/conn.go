@@ -32,8 +32,9 @@ type Conn struct {
 
 	inflation *rate.Limiter // see Inflatable
 
-	answerMu sync.Mutex
-	answer   Answer
+	answerMu  sync.Mutex
+	answer    Answer
+	questions questions
 }
 
 // New takes over a connected socket. It sets TCP_NODELAY where there is TCP. Nothing is read or written before Serve;
@@ -76,7 +77,7 @@ func (c *Conn) Serve(ctx context.Context, handle func(*wire.Frame) error) error 
 // after sending it: a nodeos that listens says nothing of its own before it has the first handshake (p2p notes, 14.6).
 func (c *Conn) Start() {
 	if c.started.CompareAndSwap(false, true) {
-		c.sendTime(0, 0)
+		c.ask()
 	}
 }
 
@@ -166,7 +167,7 @@ func (c *Conn) Answered() Answer {
 // Ask sends a time message beside those of KeepAlive.
 func (c *Conn) Ask() {
 	if c.started.Load() {
-		c.sendTime(0, 0)
+		c.ask()
 	}
 }
 

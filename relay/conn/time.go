@@ -7,8 +7,31 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// maxRTT is what may be believed of an answer to our time message.
-const maxRTT = time.Minute
+// maxQuestions is how many of our time messages may be answered yet: those of eight seconds where one is sent each half second.
+const maxQuestions = 16
+
+// questions are our last time messages. An answer tells by our wall clock which one it answers, and that clock may have been set since, so when that
+// was is looked up here; what we never sent has no answer.
+type questions struct {
+	sent [maxQuestions]time.Time // with the monotonic clock
+	next int
+}
+
+func (q *questions) add(at time.Time) {
+	q.sent[q.next] = at
+	q.next = (q.next + 1) % maxQuestions
+}
+
+// find returns when the question was sent that an answer names by its time. Leap before 5 may name it in microseconds.
+func (q *questions) find(org int64) (time.Time, bool) {
+	us := wire.Nanoseconds(org) / 1000
+	for _, at := range q.sent {
+		if !at.IsZero() && at.UnixNano()/1000 == us {
+			return at, true
+		}
+	}
+	return time.Time{}, false
+}
 
 // heard treats a time message (net_plugin.cpp:3476-3529). One without org asks: it is answered, unless it repeats the
 // one before. One with org answers ours: it gives the round-trip time and is not answered.
@@ -19,11 +42,11 @@ func (c *Conn) heard(f *wire.Frame, lastXmt *int64) error {
 		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	}
 	if t.Org != 0 {
-		if rtt := now.Sub(time.Unix(0, wire.Nanoseconds(t.Org))); rtt >= 0 && rtt <= maxRTT {
-			c.rtt.Store(int64(rtt))
-			c.answerMu.Lock()
-			c.answer = Answer{now.Add(-rtt), now}
-			c.answerMu.Unlock()
+		c.answerMu.Lock()
+		defer c.answerMu.Unlock()
+		if at, ok := c.questions.find(t.Org); ok {
+			c.rtt.Store(int64(now.Sub(at)))
+			c.answer = Answer{at, now}
 		}
 		return nil
 	}
@@ -31,14 +54,22 @@ func (c *Conn) heard(f *wire.Frame, lastXmt *int64) error {
 		return nil
 	}
 	*lastXmt = t.Xmt
-	c.sendTime(t.Xmt, now.UnixNano())
+	c.sendTime(wire.Time{Org: t.Xmt, Rec: now.UnixNano(), Xmt: time.Now().UnixNano()})
 	return nil
 }
 
-// sendTime queues a time message: a question when org is zero, else the answer to the one sent at org and received at
-// rec. If the queue is full the peer does not read, and will not miss it.
-func (c *Conn) sendTime(org, rec int64) {
-	f := wire.Encode(&wire.Time{Org: org, Rec: rec, Xmt: time.Now().UnixNano()})
+// ask queues a time message that wants an answer.
+func (c *Conn) ask() {
+	now := time.Now()
+	c.answerMu.Lock()
+	c.questions.add(now)
+	c.answerMu.Unlock()
+	c.sendTime(wire.Time{Xmt: now.UnixNano()})
+}
+
+// sendTime queues a time message. If the queue is full the peer does not read, and will not miss it.
+func (c *Conn) sendTime(t wire.Time) {
+	f := wire.Encode(&t)
 	c.queue.add(Control, f)
 	f.Release()
 }

@@ -149,12 +149,22 @@ func TestRTT(t *testing.T) {
 				if got, want := s.RTT(), 80*time.Millisecond; got != want {
 					t.Errorf("RTT = %s, want %s", got, want)
 				}
-				for _, lie := range []int64{1, -5, time.Now().Add(time.Hour).UnixNano(), time.Now().Add(-time.Hour).UnixNano(), 1<<63 - 1, -1 << 63} {
+				answered := s.Answered()
+				if want := time.Unix(0, m.Xmt); !answered.Asked.Equal(want) || !answered.At.Equal(time.Now()) {
+					t.Errorf("answered = %v, want what was asked at %v, now", answered, want)
+				}
+				pass(10 * time.Millisecond)
+				// Nobody was asked at these times; the first ones are what a clock set meanwhile, or a liar, makes of an answer.
+				now := time.Now().UnixNano()
+				for _, lie := range []int64{now, now - 1e6, now - 5e9, 1, -5, time.Now().Add(time.Hour).UnixNano(), time.Now().Add(-time.Hour).UnixNano(), 1<<63 - 1, -1 << 63} {
 					send(t, peer, &wire.Time{Org: lie, Rec: 1, Xmt: 2})
 				}
 				synctest.Wait()
 				if got, want := s.RTT(), 80*time.Millisecond; got != want {
 					t.Errorf("RTT after lies = %s, want %s", got, want)
+				}
+				if got := s.Answered(); got != answered {
+					t.Errorf("answered after lies = %v, want %v", got, answered)
 				}
 				s.shut()
 			})

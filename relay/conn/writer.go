@@ -61,7 +61,7 @@ func (w *writer) run() {
 
 func (w *writer) keepAlive() {
 	if w.conn.started.Load() {
-		w.conn.sendTime(0, 0)
+		w.conn.ask()
 	}
 }
 
