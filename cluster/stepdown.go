@@ -63,6 +63,8 @@ func (g *Group) StepDown(ctx context.Context, to string) (Handover, error) {
 			return Handover{}, fmt.Errorf("step down: %w", err)
 		case err != nil:
 			return Handover{From: g.cfg.Node}, fmt.Errorf("step down: %w", err)
+		case ctx.Err() != nil: // with no time left leadership would end for nothing
+			return Handover{}, fmt.Errorf("step down: %w", context.Cause(ctx))
 		}
 		select {
 		case g.handovers <- h:

@@ -160,6 +160,26 @@ func TestStepDownWaitsForATarget(t *testing.T) {
 	}
 }
 
+// Whoever asks with no time left disturbs nobody: leadership would end, and nobody be asked to take over.
+func TestStepDownWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := world3(t)
+		defer w.close()
+		l := w.leader()
+		calls := len(l.history())
+		late, cancel := context.WithCancel(context.Background())
+		cancel()
+		for range 50 {
+			_, err := l.group.StepDown(late, "")
+			mustErr(t, err, context.Canceled)
+		}
+		time.Sleep(time.Second) // fake time: a leadership that had ended would have begun again
+		if got := len(l.history()); got != calls {
+			t.Errorf("%s was called to lead %d times meanwhile, want none", l.name, got-calls)
+		}
+	})
+}
+
 // The target vanishes at the moment of the hand-over: the leader finds that nobody took over, says so and leads again, in a new call.
 func TestStepDownFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

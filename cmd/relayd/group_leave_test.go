@@ -42,6 +42,46 @@ func TestStopAmidOurRound(t *testing.T) {
 	})
 }
 
+// The leader is told to stop when our next round is just far enough away, and nobody is there to hand over to, which takes a while to find out: it
+// was about to stop in front of our round then. It waits for the end of the round after all.
+func TestStopWithNobodyToHandOverTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newSimGroup(t, 1)
+		defer g.close()
+		g.speaks("at the start")
+		g.patience = leavePatience
+		for _, name := range simNames {
+			g.kill(name)
+			g.start(name)
+			g.speaks("with a patient " + name)
+		}
+		leader, _ := g.leader()
+		for _, name := range simNames {
+			for i := range upstreams {
+				if name != leader {
+					g.mem.CutBoth(name, upName(i))
+				}
+			}
+		}
+		time.Sleep(15 * time.Second) // fake time: until the leader has heard of it
+		g.awaitOurSlot(0)
+		time.Sleep(9500 * time.Millisecond) // fake time: rounds are twelve seconds apart
+		begun := time.Now()
+		g.members[leader].stop()
+		<-g.members[leader].ended
+		if took := time.Since(begun); took < leavePatience || took > leavePatience+time.Second {
+			t.Errorf("%s, with our round 2.6 s away, stopped after %s, want after all the patience it has, %s", leader, took, leavePatience)
+		}
+		for _, name := range simNames {
+			for i := range upstreams {
+				g.mem.HealBoth(name, upName(i))
+			}
+		}
+		g.start(leader)
+		g.speaks("after all")
+	})
+}
+
 // singleHomed puts replicas that know one relay each in the place of those that know two, and returns their relays.
 func (g *simGroup) singleHomed() map[string]string {
 	home := make(map[string]string)

@@ -13,7 +13,7 @@ const (
 	stepDownLimit = 5 * time.Second
 	// leaveMargin is what a stop and the replicas' way to another member take: our next round must be further away.
 	leaveMargin = 2 * time.Second
-	// leavePatience is how long a stop waits for the end of our round: a round, and that margin before it. With the hand-over it
+	// leavePatience is how long a stop waits for the end of our round: a round, and that margin before it. With a hand-over to a member that is ready it
 	// stays below the 10 s after which a container engine kills.
 	leavePatience = 8 * time.Second
 	leavePoll     = 50 * time.Millisecond
@@ -24,7 +24,9 @@ const (
 // at once, after which nobody can know whether that replica's next block was sent (docs/design.md, the mark).
 func (m *member) leave() {
 	m.log.Info("relay stops", "leads", m.group.Status().Role == "leader")
-	m.awaitRoundEnd()
+	patience, over := context.WithTimeout(context.Background(), m.parts.patience)
+	defer over()
+	m.awaitRoundEnd(patience)
 	if m.gossip == nil || m.group.Status().Role != "leader" {
 		return
 	}
@@ -33,18 +35,17 @@ func (m *member) leave() {
 	h, err := m.group.StepDown(ctx, "")
 	if err != nil {
 		m.log.Warn("no hand-over before the stop", "error", err)
+		m.awaitRoundEnd(patience) // whoever was waited for took time
 		return
 	}
 	m.log.Info("handed over before the stop", "to", h.To, "took", h.Took.Round(time.Millisecond))
 }
 
 // awaitRoundEnd waits until a stop would touch none of our slots, for as long as there is patience.
-func (m *member) awaitRoundEnd() {
-	if m.parts.patience <= 0 {
+func (m *member) awaitRoundEnd(ctx context.Context) {
+	if ctx.Err() != nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), m.parts.patience)
-	defer cancel()
 	tick := time.NewTicker(leavePoll)
 	defer tick.Stop()
 	for told := false; ; told = true {

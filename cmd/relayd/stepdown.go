@@ -46,8 +46,8 @@ func (m *member) measureGap(ctx context.Context, before relay.Status, h cluster.
 			return nil, 0
 		case s.Ended.After(before.Ended) && !s.Successor.IsZero():
 			took := max(s.Successor.Sub(s.Ended), h.Took)
-			if before.InRound || s.InRound {
-				pause(ctx, lostAfter) // what is not there by then does not come
+			if (before.InRound || s.InRound) && !pause(ctx, lostAfter) { // what is not there by then does not come
+				return nil, 0
 			}
 			ms := took.Milliseconds()
 			return &ms, m.journal.missedBetween(s.Ended, s.Ended.Add(took+wire.SlotInterval))
@@ -83,13 +83,20 @@ func (a api) askLeader(ctx context.Context, to string, timeout time.Duration) (c
 		return a.StepDown(ctx, to, timeout)
 	}
 	nc, err := a.m.links.Open(ctx, name, addr, link.Call)
-	if err != nil {
-		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
+	if err != nil { // nothing was asked: it may just have ended, and another one lead soon
+		return control.StepDown{}, &control.Error{
+			Code: control.CodeNotLeader, Message: fmt.Sprintf("ask the leader %s: %v", name, err),
+			Remedy: "look at relayctl status; where it leads still, ask it, and see why this relay does not reach its cluster port",
+		}
 	}
 	defer nc.Close()
 	deadline, _ := ctx.Deadline()
 	_ = nc.SetDeadline(deadline)
-	if err := json.NewEncoder(nc).Encode(call{StepDown: to, Remaining: time.Until(deadline) - answerTime}); err != nil {
+	remaining := time.Until(deadline) - answerTime
+	if remaining <= 0 {
+		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, context.DeadlineExceeded)
+	}
+	if err := json.NewEncoder(nc).Encode(call{StepDown: to, Remaining: remaining}); err != nil {
 		return control.StepDown{}, fmt.Errorf("ask the leader %s: %w", name, err)
 	}
 	var got answer

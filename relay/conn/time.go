@@ -7,8 +7,9 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// maxQuestions is how many of our time messages may be answered yet: those of eight seconds where one is sent each half second.
-const maxQuestions = 16
+// maxQuestions is how many of our time messages may be answered yet: those of half a minute where one is sent each half second, and some hundred ms of a catch-up, in
+// which the relay asks with each block.
+const maxQuestions = 64
 
 // questions are our last time messages. An answer tells by our wall clock which one it answers, and that clock may have been set since, so when that
 // was is looked up here; what we never sent has no answer.
@@ -22,11 +23,12 @@ func (q *questions) add(at time.Time) {
 	q.next = (q.next + 1) % maxQuestions
 }
 
-// find returns when the question was sent that an answer names by its time. Leap before 5 may name it in microseconds.
-func (q *questions) find(org int64) (time.Time, bool) {
+// answered returns when the question was sent that an answer names by its time; it is answered once. Leap before 5 may name it in microseconds.
+func (q *questions) answered(org int64) (time.Time, bool) {
 	us := wire.Nanoseconds(org) / 1000
-	for _, at := range q.sent {
+	for i, at := range q.sent {
 		if !at.IsZero() && at.UnixNano()/1000 == us {
+			q.sent[i] = time.Time{}
 			return at, true
 		}
 	}
@@ -44,7 +46,7 @@ func (c *Conn) heard(f *wire.Frame, lastXmt *int64) error {
 	if t.Org != 0 {
 		c.answerMu.Lock()
 		defer c.answerMu.Unlock()
-		if at, ok := c.questions.find(t.Org); ok {
+		if at, ok := c.questions.answered(t.Org); ok {
 			c.rtt.Store(int64(now.Sub(at)))
 			c.answer = Answer{at, now}
 		}

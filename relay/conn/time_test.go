@@ -128,6 +128,43 @@ func TestKeepAliveWhileBusy(t *testing.T) {
 	})
 }
 
+// TestLateAnswers: each of the last questions may be answered yet, once, and those before are forgotten.
+func TestLateAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ours, peer := pair(t, memnet.DefaultBuffer)
+		s := serve(t.Context(), t, ours, conn.Config{KeepAlive: time.Hour})
+		s.Start()
+		r := readPeer(t, peer)
+		first := r.time()
+		var asked []wire.Time
+		for range 64 {
+			pass(10 * time.Millisecond)
+			s.Ask()
+			asked = append(asked, r.time())
+		}
+		answer := func(q wire.Time) { send(t, peer, &wire.Time{Org: q.Xmt, Rec: 1, Xmt: 2}); synctest.Wait() }
+		answer(first)
+		if got := s.Answered(); !got.At.IsZero() {
+			t.Errorf("answered = %v, want nothing: the question is too old", got)
+		}
+		answer(asked[0])
+		if got, want := s.RTT(), 630*time.Millisecond; got != want {
+			t.Errorf("RTT = %s, want %s", got, want)
+		}
+		pass(time.Second)
+		answered := s.Answered()
+		answer(asked[0])
+		if got := s.Answered(); got != answered {
+			t.Errorf("answered = %v after a repetition, want %v as before", got, answered)
+		}
+		answer(asked[63])
+		if got, want := s.RTT(), time.Second; got != want {
+			t.Errorf("RTT = %s, want %s", got, want)
+		}
+		s.shut()
+	})
+}
+
 func TestRTT(t *testing.T) {
 	for _, tc := range []struct {
 		name string

@@ -32,14 +32,20 @@ func TestStepDownAlone(t *testing.T) {
 
 // TestStepDownInNoGroup does not send somebody after missing members of a group that there is not yet.
 func TestStepDownInNoGroup(t *testing.T) {
-	node := newFakeNode()
-	node.change(func(s *control.Status) {
-		s.Quorum, s.Leader, s.Members = control.Quorum{Need: 1}, "", s.Members[:1]
+	synctest.Test(t, func(t *testing.T) {
+		node := newFakeNode()
+		node.change(func(s *control.Status) {
+			s.Quorum, s.Leader, s.Members = control.Quorum{Need: 1}, "", s.Members[:1]
+		})
+		start := time.Now()
+		w := post(control.New(control.Config{Node: node}), "/v1/step-down", `{}`)
+		if body := w.Body.String(); w.Code != 503 || !strings.Contains(body, "part of no group yet") || strings.Contains(body, "missing members") {
+			t.Errorf("%d %s, want 503 and that there is no group yet", w.Code, body)
+		}
+		if took := time.Since(start); took > 0 {
+			t.Errorf("refused after %s, want at once", took)
+		}
 	})
-	w := post(control.New(control.Config{Node: node}), "/v1/step-down", `{}`)
-	if body := w.Body.String(); w.Code != 503 || !strings.Contains(body, "part of no group yet") || strings.Contains(body, "missing members") {
-		t.Errorf("%d %s, want 503 and that there is no group yet", w.Code, body)
-	}
 }
 
 // TestStepDownMinority refuses for a quorum that stays away. One that is out of sight for a moment does not end a drill.

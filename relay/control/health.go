@@ -180,7 +180,8 @@ func (s *Status) assessMember(m *Member, highest uint32) {
 		}
 		s.problem(HealthNotice, "nonvoter", m.Name, "catching up, does not count for the quorum", "none: it is promoted when it has caught up")
 	case RoleLeader:
-		if m.Upstream == string(UpstreamUnreachable) || m.Upstream == "0 connected" {
+		switch m.Upstream { // the first two are what its last note as a follower said
+		case string(UpstreamUnreachable), string(UpstreamNotTaken), "0 connected":
 			s.problem(HealthDown, "no_upstream", m.Name, "leads without an upstream",
 				"check upstream.peers and the way out; the group hands leadership over where another member can reach one")
 		}

@@ -181,6 +181,7 @@ func TestReadyz(t *testing.T) {
 		"another is gone":     {func(s *control.Status) { s.Members[1].Role = control.RoleUnreachable }, 200, ""},
 		"reaches no upstream": {func(s *control.Status) { s.Node, s.Members[1].Upstream = "us-1", "unreachable" }, 503, "upstream_unreachable"},
 		"none took it":        {func(s *control.Status) { s.Node, s.Members[1].Upstream = "us-1", "not taken" }, 503, "upstream_not_taken"},
+		"leads, none took it": {func(s *control.Status) { s.Members[0].Upstream = "not taken" }, 503, "no_upstream"},
 		"leads, no upstream":  {func(s *control.Status) { s.Members[0].Upstream = "0 connected" }, 503, "no_upstream"},
 		"no replica":          {func(s *control.Status) { s.Members[0].Replicas, s.Members[1].Replicas = nil, nil }, 503, "no_replica"},
 		"the node's own reason": {func(s *control.Status) {

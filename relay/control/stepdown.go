@@ -65,7 +65,7 @@ func (s *Server) stepDown(ctx context.Context, w http.ResponseWriter, req StepDo
 		return StepDown{}, refusal(CodeRefused, "wait for it to end: relayctl status --watch", "a step-down is already under way")
 	}
 	defer s.stepping.Unlock()
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.cfg.QuietWait + timeout + writeTimeout))
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(quorumWait + statusTimeout + s.cfg.QuietWait + timeout + writeTimeout))
 
 	st, err := s.possible(ctx, req.To)
 	if err != nil {
