@@ -147,7 +147,7 @@ func (h *hub) borneOut(e *ring.Entry) (found bool) {
 // AheadOfTime is how far a block may be ahead of our clock for the schedule to be
 // learned from it, in slots: the schedule takes nothing older than what it has
 // learned, and one block of a far future would be the last. nodeos takes none that
-// is more than 14 slots ahead (p2p notes, trap 15).
+// is more than 14 slots ahead (net_plugin.cpp:3903).
 const AheadOfTime = 2 * director.RoundSlots
 
 // aheadAlone is the same for a block on the word of one peer, the only one there is: as

@@ -269,7 +269,7 @@ func (h *hub) tellReplica(r *replica, e *ring.Entry) {
 // withheld reports whether a block of ours must not reach the replica yet.
 // Releases before Spring drop a sibling's block while they produce, and Leap 5
 // then refuses it for ever as a duplicate: they get it when the round is over,
-// with the first block of another round (p2p notes, 7.2 and trap 14). A round's
+// with the first block of another round (p2p notes, 7.1, 7.2). A round's
 // blocks come before their time, the first one before the round has begun.
 func (h *hub) withheld(r *replica, e *ring.Entry) bool {
 	return r.version < wire.ProtoVotes && !r.observer &&

@@ -87,7 +87,7 @@ func NewMetrics(version string) *Metrics {
 	m.doubleVotes = m.counter("double_vote_total", "Votes that would have broken the rising order of a finalizer key's votes: two live nodes hold one key. Always worth an alert.")
 	m.transactions = m.counterVec("transactions_total", "Transactions passed on, by direction.", "direction", "up", "down")
 	m.trxDropped = m.counter("transactions_dropped_total", "Transactions dropped: seen before, or a full queue.")
-	m.overflows = m.counter("queue_overflows_total", "Times a replica or upstream took frames too slowly and its queue was dropped, to be caught up from the ring.")
+	m.overflows = m.counter("queue_overflows_total", "Times the queue of a replica or upstream was full: it takes frames too slowly, and gets the rest from the ring when it has read what is queued.")
 	m.syncBlocks = m.counter("sync_blocks_total", "Blocks fetched from upstreams for replicas that catch up.")
 
 	build := m.gaugeVec("build_info", "Always 1; the labels tell the build.", "version,go")

@@ -77,7 +77,7 @@ func (m *Metrics) TransactionDropped() {
 	}
 }
 
-// QueueOverflow counts a queue dropped for a slow reader. Hot.
+// QueueOverflow counts a queue that is full. Hot.
 func (m *Metrics) QueueOverflow() {
 	if m != nil {
 		m.overflows.Inc()

@@ -134,7 +134,7 @@ func (p *Peer) RequestRange(start, end uint32) bool {
 }
 
 // Announce sends a further handshake with this root and head. They must not be ahead of the peer's own: see p2p notes,
-// trap 3 to 5. A root above the head is announced as nothing.
+// 3.6. A root above the head is announced as nothing.
 func (p *Peer) Announce(root, head wire.ID) bool {
 	return p.voice.say(view{root: root, head: head}.sane()) == nil
 }

@@ -62,7 +62,7 @@ type release struct {
 	slowTrx bool // max-transaction-time defaults to 499 ms
 }
 
-// releases are those the protocol notes cover (p2p notes, 1.3, 2, 7.3, 10.18).
+// releases are those the protocol notes cover (p2p notes, 1.3, 2, 13).
 func releases() []release {
 	return []release{
 		{name: "spring-1.2", savanna: true, slowTrx: true},

@@ -21,7 +21,7 @@ type configLine struct {
 	Fill   bool   `json:"fill,omitzero"`
 }
 
-// lines chooses the lines (p2p notes, 13, 14, 8.3, 8.4, 7.3 and trap 18).
+// lines chooses the lines (p2p notes, 8.4, 10, 13, 14).
 func (o nodeosOptions) lines() (configLines, error) {
 	rel, err := o.validate()
 	if err != nil {
