@@ -12,6 +12,9 @@ import (
 // takes to be fetched from the next upstream when the first one stalls.
 const strandedFor = 20
 
+// aloneFor is the same where blocks of ours become public meanwhile, in slots: longer than our round and one that is missed after it.
+const aloneFor = 40
+
 // upheldFor is how long one upstream's silence counts against what another one tells,
 // in slots: longer than several producers in a row miss their rounds.
 const upheldFor = 120
@@ -24,6 +27,8 @@ const upheldFor = 120
 // the network stands still; nor are others as long as the chain here is upheld.
 func (h *hub) watchAnchor(now time.Time) {
 	tip := h.ring.Tip()
+	// Where our rounds are close to one another something always comes, and be it a branch of our own that no upstream takes.
+	alone := min(now.Sub(h.theirs), now.Sub(h.back)) >= aloneFor*h.cfg.SlotLength && h.strayed.After(h.theirs)
 	still := min(now.Sub(h.moved), now.Sub(h.back)) >= strandedFor*h.cfg.SlotLength // nothing comes while nobody is there
 	switch {
 	case tip == nil:
@@ -33,14 +38,14 @@ func (h *hub) watchAnchor(now time.Time) {
 		return
 	case h.disputed(tip, now):
 		h.shunned = tip.Teller
-	case !still, h.upheld(tip, nil, now):
+	case !still && !alone, h.upheld(tip, nil, now):
 		return
-	case !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()):
+	case !alone && !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()):
 		return
 	}
 	h.log.Warn("the network's blocks do not link to what is known here: beginning anew", "tip", tip.Block.Num())
 	h.empty()
-	h.headID, h.moved, h.heardLIB = wire.ID{}, now, 0
+	h.headID, h.moved, h.theirs, h.heardLIB = wire.ID{}, now, now, 0
 	h.doubted = time.Time{}
 	for _, r := range h.replicaSet { // what it was may have been measured by the lie
 		r.floor = r.rootID.Num()

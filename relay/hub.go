@@ -95,6 +95,7 @@ type hub struct {
 	successor time.Time // when a later leader was first seen to have an upstream
 
 	moved   time.Time // when a block last became public
+	theirs  time.Time // when one did last that the network has
 	back    time.Time // when the first of the upstreams that are connected came
 	strayed time.Time // when one of the network last did not
 	beside  time.Time // when one of the network last lay beside the span of the ring

@@ -26,10 +26,9 @@ func TestActiveReplicaHangsAndThePredecessorIsLate(t *testing.T) {
 				a := c.replicas(c.base.id, "nodeos-a")[0]
 				b := c.replicas(c.base.id, "nodeos-b")[0]
 				const ours = wire.Slot(36)
+				a.answers.Store(tc.answers)
 				prev := c.toOurs(ours-2, a)
-				if tc.answers {
-					a.answer()
-				}
+				a.answers.Store(false)
 				time.Sleep(time.Until(ours.Time().Add(-tc.before))) // fake time
 				prev = child(prev.id, ours-1, "bpb", 0, 0)
 				c.up.write(prev.frame)

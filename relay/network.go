@@ -176,6 +176,9 @@ func (h *hub) learn(e *ring.Entry) {
 // publishOne is publish for one block.
 func (h *hub) publishOne(e *ring.Entry, from *peer) {
 	h.moved = time.Now()
+	if e.Network {
+		h.theirs = h.moved
+	}
 	h.ring.Publish(e)
 	e.Since = h.moved
 	if e.Held = h.heldBy(e); !e.Held {

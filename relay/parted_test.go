@@ -5,7 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/thinrelay/thinrelay/fsm"
 	"github.com/thinrelay/thinrelay/relay/director"
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 // While its upstream was away the network left out a block that the relay has, and what
@@ -62,6 +64,66 @@ func testBlockInPlaceOfOurs(t *testing.T, since int) {
 		status, _ := s.node.Status(t.Context())
 		if got, want := status.Tip.ID, head.id; got != want {
 			t.Errorf("tip %d %s, want the network's, %d %s; asked for %v", got.Num(), got.Short(), want.Num(), want.Short(), up.requests())
+		}
+	})
+}
+
+// A relay that starts while all upstreams are away hears its replica alone, which goes on with a branch of its own. When an upstream is back the network
+// is elsewhere, below what the relay has of the chain, and nothing that it tells links. Where our rounds are so close to one another that something of
+// ours always comes, the ring was never begun anew, and no block of ours left any more.
+func TestOwnBranchBesideTheNetworks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		s.stopLead()
+		<-s.led
+		own := child(genesis(120), s.slot, "bpa", 0, 0)
+		network := []script{child(genesis(100), s.slot, "bpb", 0, 0)}
+		r := s.dial("nodeos-a", genesis(119), genesis(120))
+		settle()
+		s.inherit(fsm.Mark{Last: fsm.BlockID(own.id), Slot: uint32(own.slot), Source: fsm.NodeID(r.id)})
+		s.lead()
+		settle()
+		r.write(own.frame)
+		var up *player
+		served := 0
+		for slot := s.slot + 1; slot < s.slot+8*director.RoundSlots; slot++ {
+			time.Sleep(wire.SlotInterval) // fake time
+			last := network[len(network)-1]
+			switch {
+			case (slot-s.slot)/director.RoundSlots%2 == 0:
+				own = child(own.id, slot, "bpa", 0, 0)
+				r.write(own.frame)
+			default:
+				last = child(last.id, slot, "bpb", 0, 0)
+				network = append(network, last)
+				if up != nil {
+					up.write(last.frame)
+				}
+			}
+			if slot == s.slot+2*director.RoundSlots {
+				for up == nil || up.gone() != nil { // whoever was dialled in vain comes first
+					up = s.accept(network[len(network)-3].id, last.id)
+					settle()
+				}
+			}
+			if up == nil {
+				continue
+			}
+			settle()
+			for _, q := range up.requests()[served:] {
+				served++
+				for _, b := range network {
+					if b.id.Num() >= q.Start && b.id.Num() <= q.End {
+						up.write(b.frame)
+					}
+				}
+			}
+		}
+		settle()
+		status, _ := s.node.Status(t.Context())
+		if got, want := status.Tip.ID, network[len(network)-1].id; got != want {
+			t.Errorf("tip %d %s, want the network's, %d %s; the mark is at %d; asked for %v", got.Num(), got.Short(), want.Num(), want.Short(), s.marked(), up.requests())
 		}
 	})
 }

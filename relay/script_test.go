@@ -126,7 +126,8 @@ type player struct {
 	nc   net.Conn
 	id   wire.ID
 
-	answers atomic.Bool // it answers time messages
+	answers  atomic.Bool  // it answers time messages
+	question atomic.Int64 // the last one's, see answer
 
 	mu     sync.Mutex
 	blocks []wire.ID
@@ -239,9 +240,10 @@ func (p *player) read() {
 				p.wants = append(p.wants, q)
 			}
 		case wire.TypeTime:
-			if q, err := wire.ParseTime(f.Body()); err == nil && q.Org == 0 && p.answers.Load() {
-				now := time.Now().UnixNano()
-				p.send(&wire.Time{Org: q.Xmt, Rec: now, Xmt: now})
+			if q, err := wire.ParseTime(f.Body()); err == nil && q.Org == 0 {
+				if p.question.Store(q.Xmt); p.answers.Load() {
+					p.answer()
+				}
 			}
 		default:
 		}

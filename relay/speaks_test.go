@@ -10,10 +10,10 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// answer has a replica answer a time message: from then on its silence is noticed.
+// answer has a replica answer the last time message that it got: from then on its silence is noticed.
 func (p *player) answer() {
 	now := time.Now().UnixNano()
-	p.send(&wire.Time{Org: now, Rec: now, Xmt: now})
+	p.send(&wire.Time{Org: p.question.Load(), Rec: now, Xmt: now})
 }
 
 // Where all replicas sign, the active one falls silent at the begin of our round, while its blocks
