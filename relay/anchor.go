@@ -12,7 +12,7 @@ import (
 // takes to be fetched from the next upstream when the first one stalls.
 const strandedFor = 20
 
-// aloneFor is the same where blocks of ours become public meanwhile, in slots: longer than our round and one that is missed after it.
+// aloneFor is how long they may, and go on doing so, where blocks of ours become public meanwhile, in slots.
 const aloneFor = 40
 
 // upheldFor is how long one upstream's silence counts against what another one tells,
@@ -28,7 +28,7 @@ const upheldFor = 120
 func (h *hub) watchAnchor(now time.Time) {
 	tip := h.ring.Tip()
 	// Where our rounds are close to one another something always comes, and be it a branch of our own that no upstream takes.
-	alone := min(now.Sub(h.theirs), now.Sub(h.back)) >= aloneFor*h.cfg.SlotLength && h.strayed.After(h.theirs)
+	alone := h.adrift.After(h.theirs) && min(now.Sub(h.adrift), now.Sub(h.back)) >= aloneFor*h.cfg.SlotLength && now.Sub(h.strayed) < strandedFor*h.cfg.SlotLength
 	still := min(now.Sub(h.moved), now.Sub(h.back)) >= strandedFor*h.cfg.SlotLength // nothing comes while nobody is there
 	switch {
 	case tip == nil:

@@ -66,6 +66,9 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 	h.publish(e, from)
 	if !e.Public {
 		h.strayed = time.Now()
+		if !h.adrift.After(h.theirs) {
+			h.adrift = h.strayed
+		}
 		if from != nil {
 			h.oppose(from, h.strayed)
 		}

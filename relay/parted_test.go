@@ -127,3 +127,30 @@ func TestOwnBranchBesideTheNetworks(t *testing.T) {
 		}
 	})
 }
+
+// Where we alone produce nothing of the network's ever comes. One block of an upstream that does not link, and whose parents it does not serve, is no
+// reason to begin the chain here anew: our blocks go on leaving.
+func TestOneBlockThatDoesNotLink(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, director.Passive, nil)
+		defer s.close()
+		own := child(genesis(100), s.slot, "bpb", 0, 0)
+		up := s.accept(own.id, own.id)
+		r := s.dial("nodeos-a", own.id, own.id)
+		up.answers.Store(true)
+		settle()
+		up.write(own.frame)
+		for slot := s.slot + 1; slot < s.slot+15*director.RoundSlots; slot++ {
+			time.Sleep(wire.SlotInterval) // fake time
+			own = child(own.id, slot, "bpa", 0, 0)
+			r.write(own.frame)
+			settle()
+			if !up.has(own.id) {
+				t.Fatalf("block %d of ours did not go out: refused %v", slot-s.slot, s.refused(own.id))
+			}
+			if slot == s.slot+8*director.RoundSlots {
+				up.write(child(genesis(own.id.Num()+2), slot, "bpb", 1, 0).frame)
+			}
+		}
+	})
+}
