@@ -265,6 +265,31 @@ func TestUnheardUpstream(t *testing.T) {
 	})
 }
 
+// The same where the other one stood still, and tells of the network again in the middle of our round: the block after that waits until it
+// is known whether that stands, and is not sent then.
+func TestUnheardUpstreamWhileAnotherComesBack(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := oneRelay(t, director.Votes)
+		defer f.close()
+		for i := range 8 {
+			f.awaitSlot(0, 2300*time.Millisecond) // the last four blocks before our round are not heard, and the first one of ours is ignored
+			f.mem.Cut("up-1", "r1")
+			f.net.Upstream(1).Freeze()
+			time.Sleep(time.Duration(2520+i*20) * time.Millisecond)
+			f.net.Upstream(1).Thaw()
+			time.Sleep(5 * time.Second)
+			f.mem.HealAll()
+			rounds(1)
+		}
+		got := f.net.Report()
+		if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 8*12 {
+			f.dump(f.members[0].began, 300)
+			t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
+		}
+	})
+}
+
 // All upstreams close their connections in our round, instead of hanging.
 func TestAllUpstreamsCloseInTheRound(t *testing.T) {
 	t.Parallel()

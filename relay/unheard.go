@@ -20,7 +20,11 @@ func (h *hub) unheard(u *upPeer) bool {
 		return false
 	}
 	for _, other := range h.upSet {
-		if other.proved.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
+		told := other.proved
+		if e := h.ring.Get(other.last); e != nil && e.Public && !e.Held && now.Sub(other.told) <= h.cfg.SlotLength/2 {
+			told = other.told // whether that stands, replicas say in a moment (see prove): until then nothing goes
+		}
+		if told.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
 			return true
 		}
 	}

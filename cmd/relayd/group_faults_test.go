@@ -73,9 +73,9 @@ type trouble struct {
 	wg    sync.WaitGroup
 	held  []*simnet.Node
 	// lied: relays have left an upstream for its lies. deaf: one hears another
-	// upstream no more, which hears it. Both at once are beyond what is promised:
+	// upstream no more, which hears it. still: an upstream stands still. Deaf and one of the others at once is beyond what is promised:
 	// nobody tells that relay of the network (docs/design.md).
-	lied, deaf bool
+	lied, deaf, still bool
 }
 
 // later undoes a fault after a while, unless all is healed before.
@@ -266,7 +266,7 @@ func (g *simGroup) cutUpstreams() bool {
 
 func (g *simGroup) oneWayUpstream() bool {
 	from, to := g.victim(), upName(g.rng.IntN(upstreams))
-	if g.rng.IntN(2) == 0 && !g.trouble.lied {
+	if g.rng.IntN(2) == 0 && !g.trouble.lied && !g.trouble.still {
 		from, to, g.trouble.deaf = to, from, true
 	}
 	g.note("cut %s -> %s", from, to)

@@ -72,6 +72,10 @@ func (g *simGroup) restartUpstream() bool {
 }
 
 func (g *simGroup) freezeUpstream() bool {
+	if g.trouble.deaf {
+		return false
+	}
+	g.trouble.still = true
 	i := g.rng.IntN(upstreams)
 	g.note("freeze %s", upName(i))
 	n := g.net.Upstream(i)
@@ -119,7 +123,7 @@ func (g *simGroup) healAll() {
 	for _, n := range g.trouble.held {
 		n.Resume()
 	}
-	g.trouble.held, g.trouble.lied, g.trouble.deaf = nil, false, false
+	g.trouble.held, g.trouble.lied, g.trouble.deaf, g.trouble.still = nil, false, false, false
 	g.trouble.wg.Wait()
 	g.note("all healed")
 }
