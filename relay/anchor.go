@@ -38,7 +38,12 @@ func (h *hub) watchAnchor(now time.Time) {
 		return
 	case h.disputed(tip, now):
 		h.shunned = tip.Teller
-	case !still && !alone, h.upheld(tip, nil, now):
+	case !still && !alone:
+		return
+	case h.upheld(tip, nil, now):
+		if alone {
+			h.adrift = now // for as long as that upholds it, and for a while after
+		}
 		return
 	case !alone && !h.strayed.After(h.moved) && (!h.beside.After(h.moved) || h.grounded()):
 		return

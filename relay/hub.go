@@ -98,7 +98,7 @@ type hub struct {
 	theirs  time.Time // when one did last that the network has
 	back    time.Time // when the first of the upstreams that are connected came
 	strayed time.Time // when one of the network last did not
-	adrift  time.Time // when the first one did not after theirs
+	adrift  time.Time // when the first one of those did not that have come since theirs, one after another
 	beside  time.Time // when one of the network last lay beside the span of the ring
 
 	doubted  time.Time         // since when the ring is in dispute; see disputed

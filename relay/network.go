@@ -65,10 +65,11 @@ func (h *hub) onNetworkBlock(b wire.Block, f *wire.Frame, from *peer) *ring.Entr
 	}
 	h.publish(e, from)
 	if !e.Public {
-		h.strayed = time.Now()
-		if !h.adrift.After(h.theirs) {
-			h.adrift = h.strayed
+		now := time.Now()
+		if !h.adrift.After(h.theirs) || now.Sub(h.strayed) >= strandedFor*h.cfg.SlotLength {
+			h.adrift = now
 		}
+		h.strayed = now
 		if from != nil {
 			h.oppose(from, h.strayed)
 		}

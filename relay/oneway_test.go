@@ -9,9 +9,15 @@ import (
 )
 
 // The producers before us miss their rounds, so that one upstream has nothing to say, and
-// another one makes blocks up meanwhile. That is no reason to take the first one for an
+// another one makes blocks up meanwhile, or tells again what both have told. That is no reason to take the first one for an
 // upstream whose line is broken one way: it gets our block.
 func TestLiesDoNotMakeAnotherUnheard(t *testing.T) {
+	for name, again := range map[string]bool{"made up": false, "told again": true} {
+		t.Run(name, func(t *testing.T) { testLiesDoNotMakeAnotherUnheard(t, again) })
+	}
+}
+
+func testLiesDoNotMakeAnotherUnheard(t *testing.T, again bool) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newTrial(t)
 		defer c.close()
@@ -23,7 +29,11 @@ func TestLiesDoNotMakeAnotherUnheard(t *testing.T) {
 		a := c.replicas(head.id, "a")[0]
 		for i := range 6 {
 			time.Sleep(wire.SlotInterval) // fake time
-			c.evil.write(child(genesis(110), c.slot, "bpb", byte(i), 0).frame)
+			if again {
+				c.evil.write(head.frame)
+			} else {
+				c.evil.write(child(genesis(110), c.slot, "bpb", byte(i), 0).frame)
+			}
 		}
 		settle()
 		ours := savanna(head.id, c.slot+8, "bpa", 0, 101)

@@ -59,8 +59,8 @@ func (r *rounds) emitted(s wire.Slot, lead, length time.Duration) {
 func (h *hub) onTick(now time.Time) {
 	h.endOverslept(now)
 	h.watchSilence(now)
+	h.dun(now) // what it proves is for resume to know
 	h.resume(now)
-	h.dun(now)
 	h.recallLater(now)
 	h.votes.expire(now)
 	if now.Sub(h.rotated) >= trxRotate {

@@ -1,6 +1,10 @@
 package relay
 
-import "time"
+import (
+	"time"
+
+	"github.com/thinrelay/thinrelay/relay/ring"
+)
 
 // unheardFor is how long an upstream may say nothing while another one tells
 // what the network produces, in slots: long enough for what comes a while later
@@ -20,12 +24,12 @@ func (h *hub) unheard(u *upPeer) bool {
 		return false
 	}
 	for _, other := range h.upSet {
-		told := other.proved
-		if e := h.ring.Get(other.last); e != nil && e.Public && !e.Held && now.Sub(other.told) <= h.cfg.SlotLength/2 {
-			told = other.told // whether that stands, replicas say in a moment (see prove): until then nothing goes
+		told, slot := other.proved, other.stands
+		if e := h.ring.Get(other.last); now.Sub(other.told) <= h.cfg.SlotLength && h.counts(e) {
+			told, slot = other.told, e.Block.Slot // whether that stands, replicas say in a moment (see prove): until then nothing goes
 		}
-		if told.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
-			return true
+		if slot > u.slot && told.Sub(u.heard) > limit && now.Sub(other.heard) < limit {
+			return true // what the silent one has told itself is no news
 		}
 	}
 	return false
@@ -35,10 +39,16 @@ func (h *hub) unheard(u *upPeer) bool {
 // it, or it was given to a replica, which would have hung up on a lie by now.
 func (h *hub) prove(u *upPeer, now time.Time) {
 	e := h.ring.Get(u.last)
-	if e == nil || !e.Public || e.Held || u.told.Equal(u.proved) {
+	if u.told.Equal(u.proved) || !h.counts(e) {
 		return
 	}
 	if h.credible(e) || !e.Shown.IsZero() && now.Sub(e.Shown) > h.cfg.SlotLength/2 {
-		u.proved = u.told
+		u.proved, u.stands = u.told, e.Block.Slot
 	}
+}
+
+// counts reports whether an upstream's block says where the network is: it links, and a replica would hang up on a lie. What is not above the last
+// irreversible block a nodeos does not look at.
+func (h *hub) counts(e *ring.Entry) bool {
+	return e != nil && e.Public && !e.Held && e.Block.Num() > h.finalHere()
 }

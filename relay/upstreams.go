@@ -31,8 +31,9 @@ type upPeer struct {
 	heard time.Time // when it last said something
 	told  time.Time // when it last sent a block by others
 	last  wire.ID   // and which
-	// proved is when it last did that has stood the test: see prove.
+	// proved is when it last did that has stood the test, and stands the slot of that block: see prove.
 	proved time.Time
+	stands wire.Slot
 	// lagging is since when it has been far behind, or says that it is far ahead; zero:
 	// it is not. See stuck.
 	lagging time.Time

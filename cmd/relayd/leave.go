@@ -24,9 +24,9 @@ const (
 // at once, after which nobody can know whether that replica's next block was sent (docs/design.md, the mark).
 func (m *member) leave() {
 	m.log.Info("relay stops", "leads", m.group.Status().Role == "leader")
-	patience, over := context.WithTimeout(context.Background(), m.parts.patience)
-	defer over()
-	m.awaitRoundEnd(patience)
+	begun := time.Now()
+	m.awaitRoundEnd(m.parts.patience)
+	left := m.parts.patience - time.Since(begun)
 	if m.gossip == nil || m.group.Status().Role != "leader" {
 		return
 	}
@@ -35,17 +35,19 @@ func (m *member) leave() {
 	h, err := m.group.StepDown(ctx, "")
 	if err != nil {
 		m.log.Warn("no hand-over before the stop", "error", err)
-		m.awaitRoundEnd(patience) // whoever was waited for took time
+		m.awaitRoundEnd(left) // whoever was waited for took time
 		return
 	}
 	m.log.Info("handed over before the stop", "to", h.To, "took", h.Took.Round(time.Millisecond))
 }
 
 // awaitRoundEnd waits until a stop would touch none of our slots, for as long as there is patience.
-func (m *member) awaitRoundEnd(ctx context.Context) {
-	if ctx.Err() != nil {
+func (m *member) awaitRoundEnd(patience time.Duration) {
+	if patience <= 0 {
 		return
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	tick := time.NewTicker(leavePoll)
 	defer tick.Stop()
 	for told := false; ; told = true {
@@ -54,7 +56,7 @@ func (m *member) awaitRoundEnd(ctx context.Context) {
 			return
 		}
 		if !told {
-			m.log.Info("the stop waits for our round to end", "replicas", localReplicas(n), "at_most", m.parts.patience)
+			m.log.Info("the stop waits for our round to end", "replicas", localReplicas(n), "at_most", patience)
 		}
 		select {
 		case <-tick.C:
