@@ -304,7 +304,7 @@ func TestBadVoteIsNotReplayed(t *testing.T) {
 // their connections now and then, as it comes back; our rounds go on.
 func TestUpstreamLiesOn(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name   string
 		relays int
 		dials  [][]int
@@ -312,7 +312,7 @@ func TestUpstreamLiesOn(t *testing.T) {
 		{"one relay", 1, [][]int{{0}, {0}, {0}}},
 		{"replicas everywhere", 3, [][]int{{0}, {1}, {2}}},
 		{"replicas at followers", 3, [][]int{{1}, {1}, {2}}},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: tc.relays, mode: director.Votes, load: 4, dials: tc.dials})

@@ -84,11 +84,11 @@ func TestEquivocatingSource(t *testing.T) {
 // group goes on around it.
 func TestLeaderCutOff(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name      string
 		upstreams bool
 		most      int
-	}{{"from the group", false, 2}, {"from the group and the network", true, 2}} {
+	}{{"from the group", false, 2}, {"from the group and the network", true, 2}}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 2}, {2, 0}}, finalizer: []int{0, 1, 2}})

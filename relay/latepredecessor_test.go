@@ -14,7 +14,7 @@ import (
 // it. Wherever the replica is, and whenever they come.
 func TestPredecessorIsLate(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name  string
 		mode  director.Mode
 		dials [][]int
@@ -24,7 +24,7 @@ func TestPredecessorIsLate(t *testing.T) {
 		{"a lone one", director.Votes, [][]int{{0}}, 0},
 		{"all sign", director.Passive, [][]int{{0}, {0}, {0}}, 0},
 		{"a lone one far away", director.Votes, [][]int{{1}}, 120 * time.Millisecond},
-	} {
+	}) {
 		lags := []time.Duration{150, 350, 450, 600, 900, 1300}
 		for _, lag := range lags[:2*repeat(3)] {
 			t.Run(fmt.Sprint(tc.name, " ", lag), func(t *testing.T) {

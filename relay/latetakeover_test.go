@@ -14,7 +14,7 @@ import (
 // ring then ends on a branch of its own, as high as the network's or lower, and
 // has to fetch the network's from where they part.
 func TestLateTakeover(t *testing.T) {
-	for _, gap := range []time.Duration{600 * time.Millisecond, 2 * time.Second, 7 * time.Second, 10 * time.Second} {
+	for _, gap := range some([]time.Duration{600 * time.Millisecond, 2 * time.Second, 7 * time.Second, 10 * time.Second}) {
 		t.Run(gap.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: [][]int{{0, 1}, {1, 2}, {2, 0}}, finalizer: []int{0, 1, 2}, seed: 7})

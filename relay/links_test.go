@@ -87,14 +87,14 @@ func lostTo(r simnet.Report) (lost, last int, slots string) {
 // to two relays, as an operator would have them.
 func TestLeaderKilled(t *testing.T) {
 	t.Parallel()
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name  string
 		dials [][]int
 	}{
 		{"two relays each", [][]int{{0, 1}, {1, 2}, {2, 0}}},
 		{"at the third relay", [][]int{{2}, {2}, {2}}},
 		{"all relays each", [][]int{{0, 1, 2}, {0, 1, 2}, {0, 1, 2}}},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: tc.dials, finalizer: []int{0, 1}, seed: 3})

@@ -14,7 +14,7 @@ import (
 func TestSilenceBeforeOurRound(t *testing.T) {
 	t.Parallel()
 	twice := func(i, j int) [][]int { return [][]int{{i, j}, {i, j}} }
-	for _, tc := range []struct {
+	for _, tc := range some([]struct {
 		name  string
 		dials [][]int
 		cut   func(f *fleet)
@@ -33,7 +33,7 @@ func TestSilenceBeforeOurRound(t *testing.T) {
 			active.Freeze()
 			time.AfterFunc(12*time.Second, active.Thaw)
 		}},
-	} {
+	}) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				f := newFleet(t, fleetConfig{relays: 3, mode: director.Votes, load: 4, dials: tc.dials, finalizer: []int{0, 1, 2}})
