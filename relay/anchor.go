@@ -12,8 +12,8 @@ import (
 // takes to be fetched from the next upstream when the first one stalls.
 const strandedFor = 20
 
-// aloneFor is how long they may, and go on doing so, where blocks of ours become public meanwhile, in slots.
-const aloneFor = 40
+// adriftFor is how long the network's blocks may go on not to link while blocks of ours become public, in slots.
+const adriftFor = 40
 
 // upheldFor is how long one upstream's silence counts against what another one tells,
 // in slots: longer than several producers in a row miss their rounds.
@@ -27,8 +27,7 @@ const upheldFor = 120
 // the network stands still; nor are others as long as the chain here is upheld.
 func (h *hub) watchAnchor(now time.Time) {
 	tip := h.ring.Tip()
-	// Where our rounds are close to one another something always comes, and be it a branch of our own that no upstream takes.
-	alone := h.adrift.After(h.theirs) && min(now.Sub(h.adrift), now.Sub(h.back)) >= aloneFor*h.cfg.SlotLength && now.Sub(h.strayed) < strandedFor*h.cfg.SlotLength
+	alone := h.isAlone(now)
 	still := min(now.Sub(h.moved), now.Sub(h.back)) >= strandedFor*h.cfg.SlotLength // nothing comes while nobody is there
 	switch {
 	case tip == nil:
@@ -63,6 +62,12 @@ func (h *hub) watchAnchor(now time.Time) {
 		u.asked = time.Time{}
 		h.locateUp(u)
 	}
+}
+
+// isAlone reports whether the network's blocks go on not to link while ours become public: a branch of our own, which no upstream takes. Where our
+// rounds are close to one another something of it always comes.
+func (h *hub) isAlone(now time.Time) bool {
+	return h.adrift.After(h.theirs) && min(now.Sub(h.adrift), now.Sub(h.back)) >= adriftFor*h.cfg.SlotLength && now.Sub(h.strayed) < strandedFor*h.cfg.SlotLength
 }
 
 // empty forgets all blocks, and how high they were: that may have been a lie.

@@ -257,11 +257,7 @@ func TestUnheardUpstream(t *testing.T) {
 			f.net.Upstream(1).Lag(0)
 			rounds(1)
 		}
-		got := f.net.Report()
-		if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 8*12 {
-			f.dump(f.members[0].began, 300)
-			t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
-		}
+		f.allLink(8)
 	})
 }
 
@@ -273,21 +269,27 @@ func TestUnheardUpstreamWhileAnotherComesBack(t *testing.T) {
 		f := oneRelay(t, director.Votes)
 		defer f.close()
 		for i := range 8 {
-			f.awaitSlot(0, 2300*time.Millisecond) // the last four blocks before our round are not heard, and the first one of ours is ignored
+			f.awaitSlot(0, 2300*time.Millisecond) // what comes before our round is not heard, and the first block of ours ignored
 			f.mem.Cut("up-1", "r1")
 			f.net.Upstream(1).Freeze()
-			time.Sleep(time.Duration(2520+i*20) * time.Millisecond)
+			time.Sleep(time.Duration(2520+i*20) * time.Millisecond) // fake time
 			f.net.Upstream(1).Thaw()
-			time.Sleep(5 * time.Second)
+			time.Sleep(5 * time.Second) // fake time
 			f.mem.HealAll()
 			rounds(1)
 		}
-		got := f.net.Report()
-		if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < 8*12 {
-			f.dump(f.members[0].began, 300)
-			t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
-		}
+		f.allLink(8)
 	})
+}
+
+// allLink judges so many rounds of one relay: no second block of a height, and none that does not link.
+func (f *fleet) allLink(rounds int) {
+	f.t.Helper()
+	got := f.net.Report()
+	if got.Double != 0 || got.Unlinked != 0 || got.SlotsOurs < rounds*12 {
+		f.dump(f.members[0].began, 300)
+		f.t.Errorf("report=%+v %+v, want none unlinked", brief(got), got.Unlinkeds)
+	}
 }
 
 // All upstreams close their connections in our round, instead of hanging.

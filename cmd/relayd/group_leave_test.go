@@ -16,12 +16,7 @@ func TestStopAmidOurRound(t *testing.T) {
 		g := newSimGroup(t, 1)
 		defer g.close()
 		g.speaks("at the start")
-		g.patience = leavePatience
-		for _, name := range simNames {
-			g.kill(name)
-			g.start(name)
-			g.speaks("with a patient " + name)
-		}
+		g.waitAtStops()
 		home := g.singleHomed()
 		g.speaks("with replicas of one relay each")
 		g.net.Oracle.Begin(g.net.Chain.Clock.SlotAt(time.Now()))
@@ -49,12 +44,7 @@ func TestStopWithNobodyToHandOverTo(t *testing.T) {
 		g := newSimGroup(t, 1)
 		defer g.close()
 		g.speaks("at the start")
-		g.patience = leavePatience
-		for _, name := range simNames {
-			g.kill(name)
-			g.start(name)
-			g.speaks("with a patient " + name)
-		}
+		g.waitAtStops()
 		leader, _ := g.leader()
 		for _, name := range simNames {
 			for i := range upstreams {
@@ -80,6 +70,16 @@ func TestStopWithNobodyToHandOverTo(t *testing.T) {
 		g.start(leader)
 		g.speaks("after all")
 	})
+}
+
+// waitAtStops restarts all members, with the patience that they have outside tests.
+func (g *simGroup) waitAtStops() {
+	g.patience = leavePatience
+	for _, name := range simNames {
+		g.kill(name)
+		g.start(name)
+		g.speaks("with a patient " + name)
+	}
 }
 
 // singleHomed puts replicas that know one relay each in the place of those that know two, and returns their relays.
