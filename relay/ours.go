@@ -20,16 +20,15 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 		h.credit(e)
 		return
 	}
-	name := h.sourceName(o.ID)
 	if !h.sched.IsOurs(b.Producer) {
 		if h.lead != nil { // a follower may hear an echo before the leader's word
-			h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.NotOurs})
+			h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: h.sourceName(o.ID), Reason: gate.NotOurs})
 		}
 		return
 	}
 	e := h.keep(b, f)
 	if e == nil {
-		h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: name, Reason: gate.Unlinked})
+		h.record(Record{Kind: Refused, Block: b, Source: o.ID, Name: h.sourceName(o.ID), Reason: gate.Unlinked})
 		return
 	}
 	h.ring.Note(e, from.number)
@@ -47,7 +46,7 @@ func (h *hub) onOurBlock(b wire.Block, f *wire.Frame, o ring.Origin, from *peer,
 	if h.otherChild(e, o.ID) {
 		o.Watched = false
 		if h.lead != nil { // a follower may take a sibling's block, echoed by this replica, for its own
-			h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: name})
+			h.record(Record{Kind: Equivocation, Block: b, Source: o.ID, Name: h.sourceName(o.ID)})
 		}
 	}
 	e.Origins = append(e.Origins, o)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
 var (
@@ -29,6 +31,8 @@ func readCause(err error, timeout time.Duration) error {
 	switch {
 	case errors.Is(err, ErrOpening):
 		return err
+	case errors.Is(err, wire.ErrFrameEmpty), errors.Is(err, wire.ErrFrameTooLarge):
+		return fmt.Errorf("%w: %w", ErrProtocol, err)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("%w inside a frame", ErrPeerClosed)
 	case errors.Is(err, io.EOF):

@@ -1,8 +1,6 @@
 package conn
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/thinrelay/thinrelay/relay/wire"
@@ -25,10 +23,7 @@ func (c *Conn) read(handle func(*wire.Frame) error) error {
 			return readCause(err, c.config.ReadTimeout)
 		}
 		f, err := r.Next()
-		switch {
-		case errors.Is(err, wire.ErrFrameEmpty), errors.Is(err, wire.ErrFrameTooLarge):
-			return fmt.Errorf("%w: %w", ErrProtocol, err)
-		case err != nil:
+		if err != nil {
 			return readCause(err, c.config.ReadTimeout)
 		}
 		c.stats.framesIn.Add(1)

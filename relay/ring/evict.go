@@ -118,19 +118,19 @@ func (r *Ring) makeRoom(num uint32, length int) bool {
 
 // tight reports whether one more block would break a bound.
 func (r *Ring) tight(num uint32, length int) bool {
-	return r.bytes+length > r.maxBytes || (len(r.byNum) >= r.maxBlocks && r.byNum[num] == nil)
+	return r.bytes+length > r.maxBytes || (r.index.heights >= r.maxBlocks && r.index.at(num) == nil)
 }
 
 // lowestBelow returns a block of the lowest height, if that is below both num
 // and the tip.
 func (r *Ring) lowestBelow(num uint32) *Entry {
-	if len(r.byID) == 0 {
+	if r.index.blocks == 0 {
 		return nil
 	}
 	if r.rise(); r.lowest >= num || (r.tip != nil && r.lowest >= r.tip.Block.Num()) {
 		return nil
 	}
-	return r.byNum[r.lowest]
+	return r.index.at(r.lowest)
 }
 
 // sibling returns a block of the tip's height other than the tip.
@@ -139,7 +139,7 @@ func (r *Ring) sibling() *Entry {
 		return nil
 	}
 	var found *Entry
-	for e := r.byNum[r.tip.Block.Num()]; e != nil; e = e.next {
+	for e := r.index.at(r.tip.Block.Num()); e != nil; e = e.sibling() {
 		if e != r.tip {
 			found = e // the newest comes first: keep the oldest
 		}
@@ -153,14 +153,14 @@ const riseSteps = 64
 // rise moves lowest up to a height that is held.
 func (r *Ring) rise() {
 	for range riseSteps {
-		if r.byNum[r.lowest] != nil {
+		if r.index.at(r.lowest) != nil {
 			return
 		}
 		r.lowest++
 	}
 	first := true
-	for num := range r.byNum {
-		if first || num < r.lowest {
+	for e := range r.index.all() {
+		if num := e.Block.Num(); first || num < r.lowest {
 			r.lowest, first = num, false
 		}
 	}
@@ -168,18 +168,7 @@ func (r *Ring) rise() {
 
 // evict forgets one block, which is not the tip.
 func (r *Ring) evict(e *Entry) {
-	num := e.Block.Num()
-	if head := r.byNum[num]; head != e {
-		for head.next != e {
-			head = head.next
-		}
-		head.next = e.next
-	} else if e.next != nil {
-		r.byNum[num] = e.next
-	} else {
-		delete(r.byNum, num)
-	}
-	delete(r.byID, e.Block.ID)
+	r.index.remove(e)
 	r.bytes -= e.Frame.Len()
 	if !e.Public {
 		r.private.remove(e)

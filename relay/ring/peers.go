@@ -50,7 +50,7 @@ func (g *Registry) Leave(p Peer) {
 
 // Forget forgets what the peer has: it is to be told anew.
 func (r *Ring) Forget(p Peer) {
-	for _, e := range r.byID {
+	for e := range r.index.all() {
 		e.has.remove(p)
 	}
 }

@@ -51,7 +51,7 @@ type Entry struct {
 	Certified wire.Slot
 
 	has  Peers
-	next *Entry // another block of the same height
+	next *Entry // see index
 
 	older, newer *Entry // in the list of private blocks
 }
@@ -78,8 +78,7 @@ func (e *Entry) Has(p Peer) bool { return e.has.has(p) }
 
 // Ring holds blocks by id and by height.
 type Ring struct {
-	byID      map[wire.ID]*Entry
-	byNum     map[uint32]*Entry
+	index     index
 	lowest    uint32 // no block below it is held
 	tip       *Entry
 	bytes     int
@@ -92,22 +91,21 @@ type Ring struct {
 // New returns a ring of at most maxBlocks heights and maxBytes bytes.
 func New(maxBlocks, maxBytes int) *Ring {
 	return &Ring{
-		byID:      make(map[wire.ID]*Entry, maxBlocks),
-		byNum:     make(map[uint32]*Entry, maxBlocks),
+		index:     newIndex(maxBlocks),
 		maxBlocks: maxBlocks,
 		maxBytes:  maxBytes,
 	}
 }
 
 // Len returns how many blocks the ring holds.
-func (r *Ring) Len() int { return len(r.byID) }
+func (r *Ring) Len() int { return r.index.blocks }
 
 // Bytes returns how many bytes of frames the ring holds.
 func (r *Ring) Bytes() int { return r.bytes }
 
 // Lowest returns the lowest height that the ring holds; 0 when empty.
 func (r *Ring) Lowest() uint32 {
-	if len(r.byID) == 0 {
+	if r.index.blocks == 0 {
 		return 0
 	}
 	r.rise()
@@ -115,10 +113,10 @@ func (r *Ring) Lowest() uint32 {
 }
 
 // Get returns the block with the given id, nil when it is not held.
-func (r *Ring) Get(id wire.ID) *Entry { return r.byID[id] }
+func (r *Ring) Get(id wire.ID) *Entry { return r.index.get(id) }
 
 // Parent returns the parent of e, nil when it is not held.
-func (r *Ring) Parent(e *Entry) *Entry { return r.byID[e.Block.Previous] }
+func (r *Ring) Parent(e *Entry) *Entry { return r.index.get(e.Block.Previous) }
 
 // Tip returns the highest public block (the first seen of that height), nil
 // when there is none.
@@ -128,7 +126,7 @@ func (r *Ring) Tip() *Entry { return r.tip }
 // the entry and true, or the entry already held and false. A block lower than
 // all that a full ring holds is not kept: nil, false.
 func (r *Ring) Add(b wire.Block, f *wire.Frame) (*Entry, bool) {
-	if e := r.byID[b.ID]; e != nil {
+	if e := r.index.get(b.ID); e != nil {
 		return e, false
 	}
 	num := b.Num()
@@ -137,11 +135,9 @@ func (r *Ring) Add(b wire.Block, f *wire.Frame) (*Entry, bool) {
 	}
 	e := r.take()
 	e.Block, e.Frame = b, f.Retain()
-	e.next = r.byNum[num]
-	r.byNum[num] = e
-	r.byID[b.ID] = e
+	r.index.add(e)
 	r.bytes += f.Len()
-	if len(r.byID) == 1 || num < r.lowest {
+	if r.index.blocks == 1 || num < r.lowest {
 		r.lowest = num
 	}
 	r.private.push(e)
@@ -184,8 +180,8 @@ func (r *Ring) Replace(e *Entry, f *wire.Frame) {
 
 // At calls yield for each block of the given height until it returns false.
 func (r *Ring) At(num uint32, yield func(*Entry) bool) {
-	for e := r.byNum[num]; e != nil; {
-		next := e.next
+	for e := r.index.at(num); e != nil; {
+		next := e.sibling()
 		if !yield(e) {
 			return
 		}
@@ -207,11 +203,10 @@ func (r *Ring) Ancestor(e *Entry, num uint32) *Entry {
 
 // Clear forgets every block.
 func (r *Ring) Clear() {
-	for _, e := range r.byID {
+	for e := range r.index.all() {
+		r.index.remove(e)
 		r.release(e)
 	}
-	clear(r.byID)
-	clear(r.byNum)
 	r.tip, r.bytes, r.lowest, r.private = nil, 0, 0, private{}
 }
 
