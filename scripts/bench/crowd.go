@@ -39,7 +39,7 @@ func (rep *report) crowd(ctx context.Context, s *settings, progress io.Writer) e
 }
 
 func (rep *report) crowdOf(ctx context.Context, s *settings, r *row, n int) (err error) {
-	g, err := newRig(ctx, r, n)
+	g, err := newRig(ctx, r, n, nil)
 	if err != nil {
 		return err
 	}

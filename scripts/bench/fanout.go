@@ -13,7 +13,7 @@ import (
 // fanout measures what it costs to bring the upstream's blocks to n replicas: over n connections, each with its own copy
 // from the upstream, or over one that the relay multiplies.
 func (rep *report) fanout(ctx context.Context, s *settings, r *row, round, n int) error {
-	g, err := newRig(ctx, r, n)
+	g, err := newRig(ctx, r, n, nil)
 	if err != nil {
 		return err
 	}

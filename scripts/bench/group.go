@@ -74,7 +74,7 @@ func newGroup(ctx context.Context, s *settings, n int, rtt time.Duration) (_ *gr
 		if err != nil {
 			return nil, err
 		}
-		proc, err := startProcess(exec.Command(relayd, "run", "--config", file), p.Dir)
+		proc, err := startProcess(exec.Command(relayd, "run", "--config", file), p.Dir, nil)
 		if err != nil {
 			return nil, err
 		}

@@ -40,6 +40,7 @@ type settings struct {
 	Distances []int `json:"rtt_ms"`
 	OurRounds int   `json:"our_rounds"`
 	Crowd     []int `json:"crowd"`
+	Together  bool  `json:"together"`
 	relayd    string
 	profile   string
 	jsonFile  string
@@ -96,6 +97,7 @@ func parse(args []string, w io.Writer) (*settings, error) {
 	rtt := f.String("rtt", "0,80,160", "round trips between members in the test quorum, in ms")
 	f.IntVar(&s.OurRounds, "our-rounds", 8, "rounds of twelve blocks that are measured in the test quorum; each takes 12 s")
 	only := f.String("only", "direct,haproxy,haproxy-splice,nginx,socat,thinrelay", "rows, out of these and node: the relay's node without group and logs; thinrelay=FILE and node=FILE are other builds of relayd and of this program")
+	f.BoolVar(&s.Together, "together", false, "on the path, have the load generator share its processors with what is measured")
 	f.StringVar(&s.relayd, "relayd", "bin/relayd", "the relayd to measure; where it does not run, the node takes its place")
 	f.StringVar(&s.profile, "profile", "", "folder for CPU profiles of the node row")
 	f.StringVar(&s.jsonFile, "json", "", "write every figure of every round to this file")

@@ -23,8 +23,18 @@ const (
 )
 
 // path measures how long blocks of one replica take to the upstream.
-func (rep *report) path(ctx context.Context, s *settings, r *row, round int) error {
-	g, err := newRig(ctx, r, 1)
+func (rep *report) path(ctx context.Context, s *settings, r *row, round int) (err error) {
+	var load, measured cpus
+	if !s.Together {
+		if load, measured, err = halves(); err != nil {
+			return err
+		}
+	}
+	if err := load.occupy(); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, load.plus(measured).occupy()) }()
+	g, err := newRig(ctx, r, 1, measured)
 	if err != nil {
 		return err
 	}

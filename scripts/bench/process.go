@@ -21,8 +21,8 @@ type process struct {
 	exited chan struct{}
 }
 
-// startProcess starts cmd with its output in the folder.
-func startProcess(cmd *exec.Cmd, dir string) (*process, error) {
+// startProcess starts cmd with its output in the folder, on some processors (none: wherever).
+func startProcess(cmd *exec.Cmd, dir string, on cpus) (*process, error) {
 	p := &process{cmd: cmd, log: filepath.Join(dir, "log"), exited: make(chan struct{})}
 	out, err := os.Create(p.log)
 	if err != nil {
@@ -30,7 +30,7 @@ func startProcess(cmd *exec.Cmd, dir string) (*process, error) {
 	}
 	defer out.Close() // the process has its own
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, out, out
-	if err := cmd.Start(); err != nil {
+	if err := on.start(cmd.Start); err != nil {
 		return nil, err
 	}
 	go func() {

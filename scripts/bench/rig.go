@@ -36,8 +36,8 @@ type rig struct {
 	wg     sync.WaitGroup
 }
 
-// newRig starts the row and connects that many replicas.
-func newRig(ctx context.Context, r *row, replicas int) (_ *rig, err error) {
+// newRig starts the row on some processors (none: wherever) and connects that many replicas.
+func newRig(ctx context.Context, r *row, replicas int, on cpus) (_ *rig, err error) {
 	g := &rig{row: r, accepted: make(chan *peer, maxReplicas), failed: make(chan error, 1), done: make(chan struct{})}
 	defer func() {
 		if err != nil {
@@ -53,7 +53,7 @@ func newRig(ctx context.Context, r *row, replicas int) (_ *rig, err error) {
 	g.wg.Go(g.accept)
 	front := g.ln.Addr().String()
 	if r.command != nil {
-		if front, err = g.launch(); err != nil {
+		if front, err = g.launch(on); err != nil {
 			return g, err
 		}
 	}
@@ -78,7 +78,7 @@ func newRig(ctx context.Context, r *row, replicas int) (_ *rig, err error) {
 }
 
 // launch starts the process and returns the address that replicas dial.
-func (g *rig) launch() (string, error) {
+func (g *rig) launch(on cpus) (string, error) {
 	ports, err := freeAddresses(4)
 	if err != nil {
 		return "", err
@@ -90,7 +90,7 @@ func (g *rig) launch() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	g.proc, err = startProcess(cmd, g.dir)
+	g.proc, err = startProcess(cmd, g.dir, on)
 	return ports[0], err
 }
 

@@ -160,7 +160,7 @@ func relaydRow(ctx context.Context, name, file string, s *settings, w io.Writer)
 func (r *row) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	g, err := newRig(ctx, r, 1)
+	g, err := newRig(ctx, r, 1, nil)
 	if err != nil {
 		return err
 	}

@@ -52,6 +52,9 @@ func (rep *report) pathTable(w io.Writer, size int, mode string) {
 	if mode == closed {
 		how = "the next block when the last has arrived"
 	}
+	if rep.Settings.Together {
+		how += ", processors shared with the load generator"
+	}
 	fmt.Fprintf(w, "\nPath of a block of %s, %s: µs from a replica's write until the upstream has read it\n", sizeText(size), how)
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(t, "row\tp50\t\t× direct\tp99\t\t× direct\tp99.9\t× direct\tCPU µs/block\tblocks\t")
