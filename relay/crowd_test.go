@@ -33,8 +33,8 @@ func TestReplicasLeaveRoomForUpstreams(t *testing.T) {
 		if n := s.count(relay.UpstreamUp); n != 2 {
 			t.Errorf("an upstream was taken %d times of 2", n)
 		}
-		if n := s.count(relay.ReplicaUp); n < 128 {
-			t.Errorf("%d replicas were taken, want 128 at least", n)
+		if n := s.count(relay.ReplicaUp); n < 200 {
+			t.Errorf("%d replicas were taken, want 200 at least", n)
 		}
 	})
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// maxReplicas is how many replicas are taken, so that upstreams and other relays find
+// maxReplicas is how many replicas are taken, 224, so that upstreams and other relays find
 // room however many come.
 const maxReplicas = ring.MaxPeers - upstream.MaxPeers - 32
 

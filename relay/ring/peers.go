@@ -1,19 +1,19 @@
 package ring
 
 import (
-	"errors"
+	"fmt"
 	"slices"
 )
 
 // MaxPeers is how many peers (upstreams, replicas, links) a ring can tell
 // apart at one time.
-const MaxPeers = 256
+const MaxPeers = 320
 
 // ErrTooManyPeers is returned by Join when MaxPeers are joined.
-var ErrTooManyPeers = errors.New("the ring tells at most 256 peers apart")
+var ErrTooManyPeers = fmt.Errorf("the ring tells at most %d peers apart", MaxPeers)
 
 // Peer is a peer's number in the ring, from Join until Leave.
-type Peer uint8
+type Peer uint16
 
 // Peers is a set of peers.
 type Peers [MaxPeers / 64]uint64

@@ -130,7 +130,7 @@ func parse(args []string, w io.Writer) (*settings, error) {
 }
 
 // maxReplicas is what a relay accepts, less a reserve.
-const maxReplicas = 240
+const maxReplicas = 220
 
 func numbers(list string, lowest, highest int) ([]int, error) {
 	var out []int
