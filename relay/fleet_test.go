@@ -36,6 +36,7 @@ type fleet struct {
 	mayGiveUp bool
 	meter     relay.Meter
 	ring      int
+	goOn      time.Duration // see fleetConfig.unresolvedAfter
 
 	mu      sync.Mutex
 	records []memberRecord
@@ -57,6 +58,7 @@ type member struct {
 	cut   bool        // guarded by group.mu
 	began time.Time
 	dead  atomic.Bool
+	still atomic.Int64 // for how long the process is to be stopped, in ns; see stillClock
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -99,6 +101,8 @@ type fleetConfig struct {
 	meter       relay.Meter
 	// mayGiveUp: a leader may end by itself, when what it proposed was overtaken.
 	mayGiveUp bool
+	// unresolvedAfter is the relays' setting; 0: they wait.
+	unresolvedAfter time.Duration
 	// link alters both ends of a link.
 	link func(net.Conn) net.Conn
 }
@@ -107,7 +111,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
 	f := &fleet{
 		t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp,
-		meter: cfg.meter, ring: cfg.ring, events: cfg.events, link: cfg.link,
+		meter: cfg.meter, ring: cfg.ring, events: cfg.events, link: cfg.link, goOn: cfg.unresolvedAfter,
 	}
 	if f.link == nil {
 		f.link = func(nc net.Conn) net.Conn { return nc }
@@ -207,7 +211,7 @@ func (m *member) start() {
 		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.dialUpstream},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
-		Meter:      f.meter,
+		Meter:      f.meter, UnresolvedAfter: f.goOn, Clock: stillClock{still: &m.still},
 		RingBlocks: f.ring,
 		Observe: func(r relay.Record) {
 			if r.Kind == relay.VoteUp {
@@ -238,10 +242,9 @@ func (m *member) start() {
 // dialUpstream opens a connection to an upstream, and lets the oracle see what leaves on
 // it, as long as this process lives.
 func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error) {
-	m.f.mu.Lock()
-	away := time.Until(m.away)
-	m.f.mu.Unlock()
-	wait(ctx, away)
+	for m.isAway() && ctx.Err() == nil {
+		wait(ctx, 10*time.Millisecond)
+	}
 	c, err := m.host.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -250,6 +253,12 @@ func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error
 	m.ups = append(m.ups, c)
 	m.f.mu.Unlock()
 	return m.f.net.Oracle.Watched(c, m.name+m.began.Format(" since 04:05.000"), addr), nil
+}
+
+func (m *member) isAway() bool {
+	m.f.mu.Lock()
+	defer m.f.mu.Unlock()
+	return time.Now().Before(m.away)
 }
 
 // hangUp ends all its connections to upstreams, and there are no other ones for a while.

@@ -144,7 +144,11 @@ func (w *storm) late() {
 
 // await waits up to 3.5 s for a proposal of a kind to be under way.
 func (w *storm) await(kind func(fsm.Transition) bool) bool {
-	for range 700 {
+	return w.awaitFor(3500*time.Millisecond, kind)
+}
+
+func (w *storm) awaitFor(d time.Duration, kind func(fsm.Transition) bool) bool {
+	for range d / (5 * time.Millisecond) {
 		if t, ok := w.group.proposed(); ok && kind(t) {
 			return true
 		}

@@ -33,7 +33,7 @@ func TestStorms(t *testing.T) {
 	seasons(t, "storms", "storms", *storms, *firstStorm, func(t *testing.T, seed uint64, n int) fleetCount {
 		s := newStorm(t, seed)
 		defer s.close()
-		s.run(seed, n)
+		s.run(seed, n, s.shake)
 		return s.fleetCount
 	})
 }
@@ -48,6 +48,7 @@ type storm struct {
 	// divided: each relay reaches one upstream, and these tell one another late, so
 	// that a new leader does not hear from the network what the last one has sent.
 	divided bool
+	stuck   string // how nothing went on where it had to; empty if it did
 }
 
 func newStorm(t *testing.T, seed uint64) *storm {
@@ -80,8 +81,20 @@ func between(r *rand.Rand, low, high time.Duration) time.Duration {
 	return time.Duration(float64(low) * math.Exp(r.Float64()*math.Log(float64(high)/float64(low))))
 }
 
+// shake is one storm.
+func (w *storm) shake() {
+	if w.divided {
+		w.divide()
+	}
+	for n := w.ahead(); n > 0; n-- {
+		w.tend()
+		w.strike()
+		time.Sleep(w.upTo(max(w.commit, 100*time.Millisecond))) // fake time
+	}
+}
+
 // run goes through n storms.
-func (w *storm) run(first uint64, n int) {
+func (w *storm) run(first uint64, n int, shake func()) {
 	rounds(2)
 	w.net.Oracle.Begin(w.now())
 	for seed := first; seed < first+uint64(n) && !w.t.Failed(); seed++ {
@@ -89,14 +102,7 @@ func (w *storm) run(first uint64, n int) {
 		w.log = nil
 		begin := time.Now()
 		w.round = w.awaitSlot(0, stormAhead)
-		if w.divided {
-			w.divide()
-		}
-		for n := w.ahead(); n > 0; n-- {
-			w.tend()
-			w.strike()
-			time.Sleep(w.upTo(max(w.commit, 100*time.Millisecond))) // fake time
-		}
+		shake()
 		w.mend()
 		rounds(1)
 		w.tend()
@@ -131,6 +137,8 @@ func (w *storm) broken() string {
 		return fmt.Sprintf("S3: the mark has fallen, it is %s", w.group.State().Mark)
 	case w.slots.broken() != "":
 		return "slot: " + w.slots.broken()
+	case w.stuck != "":
+		return "stuck: " + w.stuck
 	}
 	return ""
 }

@@ -18,7 +18,7 @@ const stormBatch = 20
 
 var (
 	stormFault  = regexp.MustCompile(` fault\.[a-z-]+=(\d+)`)
-	stormBroken = regexp.MustCompile(`broken: (S\d|slot)`)
+	stormBroken = regexp.MustCompile(`broken: (S\d|slot|stuck)`)
 )
 
 // TestStormMutants takes clauses of the emit rule away and runs simulated storms
@@ -65,7 +65,7 @@ func (m *mutant) storms(t *testing.T, n int) (what string, faults int) {
 		t.Fatalf("%s: %v\n%s", build, err, said)
 	}
 	for first := 0; first < n; first += stormBatch {
-		cmd := exec.Command(bin, "-test.run", "^TestStorms$", "-storms", strconv.Itoa(min(stormBatch, n-first)), "-storms.first", strconv.Itoa(first))
+		cmd := exec.Command(bin, "-test.run", "^TestStorms(Alone)?$", "-storms", strconv.Itoa(min(stormBatch, n-first)), "-storms.first", strconv.Itoa(first))
 		cmd.Dir = filepath.Join("..", "..", "relay")
 		said, err := cmd.CombinedOutput()
 		for _, f := range stormFault.FindAllSubmatch(said, -1) {
