@@ -242,8 +242,8 @@ func (m *member) start() {
 // dialUpstream opens a connection to an upstream, and lets the oracle see what leaves on
 // it, as long as this process lives.
 func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error) {
-	for m.isAway() && ctx.Err() == nil {
-		wait(ctx, 10*time.Millisecond)
+	for left := m.awayFor(); left > 0 && ctx.Err() == nil; left = m.awayFor() {
+		wait(ctx, min(left, 10*time.Millisecond)) // it may be back sooner
 	}
 	c, err := m.host.Dial(ctx, addr)
 	if err != nil {
@@ -255,10 +255,11 @@ func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error
 	return m.f.net.Oracle.Watched(c, m.name+m.began.Format(" since 04:05.000"), addr), nil
 }
 
-func (m *member) isAway() bool {
+// awayFor is for how long there are no other ones.
+func (m *member) awayFor() time.Duration {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()
-	return time.Now().Before(m.away)
+	return time.Until(m.away)
 }
 
 // hangUp ends all its connections to upstreams, and there are no other ones for a while.

@@ -13,7 +13,8 @@ import (
 	"github.com/thinrelay/thinrelay/relay/wire"
 )
 
-// stillClock holds up whoever asks it the time, once: the process is stopped.
+// stillClock holds up whoever asks it the time, once: the process is stopped. That must be the hub's own goroutine, which asks at each tick:
+// nothing of a replica may come before the next one, or its reader sleeps with the hub's turn, and the hub waits for that outside of fake time.
 type stillClock struct {
 	relay.SystemClock
 	still *atomic.Int64

@@ -185,7 +185,7 @@ func (s *schedule) count() {
 	if got.Left < got.Emitted {
 		s.t.Errorf("the oracle has seen %d blocks leave, and blocks of %d slots arrive: it does not look at all connections", got.Left, got.Emitted)
 	}
-	if _, apart, left := s.net.Oracle.Votes(); left == 0 {
+	if _, apart, left := s.net.Oracle.Votes(); left == 0 && s.emitted > 0 { // mutants of the rule may let nothing go
 		s.t.Error("the oracle has seen no vote leave")
 	} else if len(apart) > 0 {
 		s.t.Logf("%d votes for a slot for which another relay had let a different one pass, of %d: %+v", len(apart), left, apart[0])

@@ -147,6 +147,7 @@ func (w *storm) await(kind func(fsm.Transition) bool) bool {
 	return w.awaitFor(3500*time.Millisecond, kind)
 }
 
+// awaitFor is await for another length of time.
 func (w *storm) awaitFor(d time.Duration, kind func(fsm.Transition) bool) bool {
 	for range d / (5 * time.Millisecond) {
 		if t, ok := w.group.proposed(); ok && kind(t) {

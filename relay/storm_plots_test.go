@@ -76,6 +76,8 @@ func (w *storm) twice(leader *member, up int) {
 	if r == nil {
 		return
 	}
+	r.Node().StallSync(true) // or the relay would ask it for the first one
+	defer r.Node().StallSync(false)
 	w.group.lose()
 	w.faults["kill"]++
 	w.note("kill leader %s, and start it again", leader.name)

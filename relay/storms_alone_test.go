@@ -14,14 +14,14 @@ import (
 const (
 	// goOnAfter is unresolved_after in these storms.
 	goOnAfter = time.Second
-	// goesOnWithin is how long a leader may take from its election until it has gone by that, and let a block go.
+	// goesOnWithin bounds how long it takes a leader to go by that, and then to let blocks go.
 	goesOnWithin = 10 * time.Second
 )
 
 // On a chain where nobody else produces a leader goes by unresolved_after, and takes a
 // right away that another one has used. There the rule has clauses of its own, which
-// other storms do not come near. What time has to keep apart, two leaders for
-// longer than that, stays apart here.
+// other storms do not come near. No two leaders are awake together for longer than
+// that: it is time alone that keeps those apart.
 func TestStormsAlone(t *testing.T) {
 	seasons(t, "storms-alone", "storms", *storms, *firstStorm, func(t *testing.T, seed uint64, n int) fleetCount {
 		w := newStormAlone(t, seed)
@@ -37,6 +37,8 @@ func TestStormsAlone(t *testing.T) {
 	})
 }
 
+// newStormAlone: each relay hears one replica and the finalizer's host, and standbys sign when they
+// are told others' votes, or all would build on blocks of their own.
 func newStormAlone(t *testing.T, seed uint64) *storm {
 	rng := rand.New(rand.NewPCG(seed, 23))
 	w := &storm{commit: between(rng, 20*time.Millisecond, 200*time.Millisecond), dials: [][]int{{0}, {1}, {2}}}
@@ -51,8 +53,8 @@ func newStormAlone(t *testing.T, seed uint64) *storm {
 	return w
 }
 
-// usurped: the leader has let a block go that got to nobody. Another one has not
-// heard of it, goes by unresolved_after, and lets the block of another replica go, which the
+// usurped: the leader has let a block go that got to no upstream. Another one has not heard of it from
+// its replica (at times the finalizer's host tells it, which is no source), goes by unresolved_after, and lets the block of another replica go, which the
 // first has not heard of. Then the first reaches an upstream again: its process was stopped all the
 // time, or it leads again, for less time than unresolved_after.
 func (w *storm) usurped() {
@@ -65,7 +67,7 @@ func (w *storm) usurped() {
 	w.end(first)
 	first.lead(w.group.elect(first), true)          // whatever becomes of what it proposes, it does not end by itself
 	time.Sleep(time.Second + w.upTo(2*time.Second)) // fake time
-	w.hangUp(first)
+	w.unplug(first)
 	last, ok := w.agreed()
 	if !ok {
 		return
@@ -137,6 +139,7 @@ func (w *storm) unwatched() {
 		return
 	}
 	time.Sleep(goesOnWithin) // fake time
+	w.tend()                 // it may have given up
 	if mark := w.group.State().Mark; mark == before && m.led != nil {
 		w.stuck = fmt.Sprintf("%s leads, went by unresolved_after, and lets nothing go: the mark is %s", m.name, mark)
 	}
@@ -157,17 +160,20 @@ func (w *storm) agreed() (fsm.Mark, bool) {
 	return fsm.Mark{}, false
 }
 
-// hangUp: a relay has no upstream until it may reach them again.
-func (w *storm) hangUp(m *member) {
+// unplug: a relay has no upstream until it may reach them again.
+func (w *storm) unplug(m *member) {
 	w.faults["cut-upstreams"]++
 	w.note("%s has no upstream", m.name)
 	m.hangUp(time.Hour)
 }
 
+// reach ends that.
 func (w *storm) reach(m *member) {
-	w.note("%s reaches an upstream again", m.name)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if !m.away.IsZero() {
+		w.note("%s reaches upstreams again", m.name)
+	}
 	m.away = time.Time{}
 }
 

@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	storms     = flag.Int("storms", 40, "how many seeded storms TestStorms runs")
+	storms     = flag.Int("storms", 40, "how many seeded storms TestStorms and TestStormsAlone run")
 	firstStorm = flag.Uint64("storms.first", 0, "the first seed")
 )
 
