@@ -17,10 +17,12 @@ import (
 const (
 	// learnRounds of ours pass before the measured ones: a relay knows whose slot is next when it has seen a producer twice.
 	learnRounds = 2
-	// apart is how far the blocks of one slot are from group to group, so that the groups do not share the processors.
-	apart = 100 * time.Millisecond
 	// early is how long before its slot's time the first group's block comes. A nodeos is early, too.
-	early = 300 * time.Millisecond
+	early = 350 * time.Millisecond
+	// stagger is how far the blocks of one slot are from group to group, so that the groups do not share the processors.
+	// The last group's block before our round must come well before the replica would begin the next, which is a slot before its time
+	// (relay/predecessor.go): else the mark follows when the replica has built on it, and our first block waits for the quorum.
+	stagger = 60 * time.Millisecond
 	// idleTime is how long the members are watched before any block.
 	idleTime = 10 * time.Second
 )
@@ -79,7 +81,7 @@ func (rep *report) quorum(ctx context.Context, s *settings) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(trials))
 	for i, t := range trials {
-		wg.Go(func() { errs[i] = t.run(ctx, s, early-time.Duration(i)*apart) })
+		wg.Go(func() { errs[i] = t.run(ctx, s, early-time.Duration(i)*stagger) })
 	}
 	wg.Wait()
 	end := usages(trials)
