@@ -62,6 +62,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == nodeCommand {
 		exit(serveNode(os.Args[2:]))
 	}
+	if _, err := allowed(); err != nil { // before anything runs elsewhere
+		exit(err)
+	}
 	s, err := parse(os.Args[1:], os.Stderr)
 	if err != nil {
 		exit(err)

@@ -30,10 +30,13 @@ func (rep *report) path(ctx context.Context, s *settings, r *row, round int) (er
 			return err
 		}
 	}
+	if len(load) != 0 {
+		all, _ := allowed() // halves has them
+		defer func() { err = errors.Join(err, all.occupy()) }()
+	}
 	if err := load.occupy(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, load.plus(measured).occupy()) }()
 	g, err := newRig(ctx, r, 1, measured)
 	if err != nil {
 		return err
