@@ -133,12 +133,13 @@ else
 endif
 
 .PHONY: chaos-long
-chaos-long: ## At least 500 faults in LEGS groups of their own, and 100,000 simulated schedules; prints the table of docs/evidence.md
+chaos-long: ## At least 500 faults in LEGS groups of their own, mutants in storms, and 100,000 simulated schedules; prints the tables of docs/evidence.md
 	mkdir -p $(dir $(REPORT)) && rm -f $(REPORT)
 	for leg in $$(seq 1 $(LEGS)); do \
 	  $(GO) test -count 1 -timeout 30m -v -run '^TestChaos$$' ./scripts/proctest -args \
 	    -seed $$(($(SEED) + leg - 1)) -faults 85 -longest 1m -report $(abspath $(REPORT)); \
 	done
+	$(MAKE) storm-mutants STORMS=600
 	$(MAKE) schedules N=100000
 
 .PHONY: chaos-mutants
