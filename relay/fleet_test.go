@@ -33,10 +33,10 @@ type fleet struct {
 	fin      *simnet.Replica // nil: there is none
 	mode     director.Mode
 	// mayGiveUp: see fleetConfig.
-	mayGiveUp bool
-	meter     relay.Meter
-	ring      int
-	goOn      time.Duration // see fleetConfig.unresolvedAfter
+	mayGiveUp       bool
+	meter           relay.Meter
+	ring            int
+	unresolvedAfter time.Duration
 
 	mu      sync.Mutex
 	records []memberRecord
@@ -111,7 +111,7 @@ func newFleet(t *testing.T, cfg fleetConfig) *fleet {
 	t.Helper()
 	f := &fleet{
 		t: t, mem: memnet.New(memnet.WithIPs()), group: newGroup(cfg.seed), mode: cfg.mode, mayGiveUp: cfg.mayGiveUp,
-		meter: cfg.meter, ring: cfg.ring, events: cfg.events, link: cfg.link, goOn: cfg.unresolvedAfter,
+		meter: cfg.meter, ring: cfg.ring, events: cfg.events, link: cfg.link, unresolvedAfter: cfg.unresolvedAfter,
 	}
 	if f.link == nil {
 		f.link = func(nc net.Conn) net.Conn { return nc }
@@ -211,7 +211,7 @@ func (m *member) start() {
 		Upstream:   upstream.Config{Peers: f.net.Addrs(), Dial: m.dialUpstream},
 		Downstream: downstream.Config{Allow: []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}},
 		DialSync:   func(ctx context.Context) (net.Conn, error) { return m.dial(ctx, 'S') },
-		Meter:      f.meter, UnresolvedAfter: f.goOn, Clock: stillClock{still: &m.still},
+		Meter:      f.meter, UnresolvedAfter: f.unresolvedAfter, Clock: stillClock{still: &m.still},
 		RingBlocks: f.ring,
 		Observe: func(r relay.Record) {
 			if r.Kind == relay.VoteUp {
@@ -255,7 +255,7 @@ func (m *member) dialUpstream(ctx context.Context, addr string) (net.Conn, error
 	return m.f.net.Oracle.Watched(c, m.name+m.began.Format(" since 04:05.000"), addr), nil
 }
 
-// awayFor is for how long there are no other ones.
+// awayFor is for how long it gets no connection to an upstream.
 func (m *member) awayFor() time.Duration {
 	m.f.mu.Lock()
 	defer m.f.mu.Unlock()

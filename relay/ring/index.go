@@ -11,9 +11,9 @@ import (
 // (block_header.cpp:19-26). Neighbours lie beside each other: a block that comes after
 // half a second finds its place and its parent in one line of cold memory.
 type index struct {
-	// slots holds the blocks of each height modulo their number, a power of two: lists,
-	// the newest first. There are twice as many as heights in a full ring, so that the slots of
-	// what comes next are empty, and no block is looked at that was last needed when it came.
+	// slots holds the blocks of each height modulo their number, a power of two: lists, the newest
+	// first. There are twice as many as heights in a full ring: the slots of the next heights are empty,
+	// and to find that out no old block has to be fetched from memory.
 	slots   []*Entry
 	blocks  int
 	heights int // different ones

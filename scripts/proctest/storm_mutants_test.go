@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-var stormsEach = flag.Int("storms", 0, "run each mutant of the emit rule through so many simulated storms, at most; -mutants names some of them")
+var stormsEach = flag.Int("storms", 0, "run each mutant of the emit rule through so many simulated storms of each kind, at most; -mutants names some of them")
 
-// stormBatch is how many storms are run before a mutant is looked at.
+// stormBatch is how many storms of each kind are run before a mutant is looked at.
 const stormBatch = 20
 
 var (
@@ -22,7 +22,7 @@ var (
 )
 
 // TestStormMutants takes clauses of the emit rule away and runs simulated storms
-// (relay/storms_test.go) until one shows it. The whole rule goes through as many:
+// (relay/storms_test.go, relay/storms_alone_test.go) until one shows it. The whole rule goes through as many:
 // nothing may break. Not all mutants can be noticed so: it fails when none is.
 func TestStormMutants(t *testing.T) {
 	if *stormsEach == 0 {
